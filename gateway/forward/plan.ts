@@ -1,0 +1,35 @@
+/** Turns an allowed request into a plan: which upstream, which path, which field lines. Fails closed when identity cannot be written. */
+
+import { type Authentication, type ForwardPlan, type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Soon, type Upstream } from '../model.ts'
+import type { AssertionSource } from '../ports.ts'
+import type { Snapshot } from '../snapshot.ts'
+
+/** Composes the upstream's field lines; `transform/` provides it and `pipeline.ts` passes it in, for stages do not import each other. */
+export type ComposeHeaders = (snapshot: Snapshot, route: Route, upstream: Upstream, head: RequestHead, principal: Principal | null, assertion: string | null) => HeaderList | Refusal
+
+const NO_UPSTREAM = Object.freeze(new Refusal('upstream.none'))
+
+export function planForward(
+  compose: ComposeHeaders,
+  snapshot: Snapshot,
+  assertions: AssertionSource | null,
+  route: Route,
+  head: RequestHead,
+  authentication: Authentication,
+): Soon<ForwardPlan | Refusal> {
+  const { upstream } = route
+  const { principal, setCookies } = authentication
+  if (upstream === null) return NO_UPSTREAM
+  const finish = (assertion: string | null): ForwardPlan | Refusal => {
+    const headers = compose(snapshot, route, upstream, head, principal, assertion)
+    if (headers instanceof Refusal) return headers
+    return { kind: 'forward', head, route, upstream, principal, headers, path: head.target.path + head.target.query, setCookies }
+  }
+  if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)
+  const assertion = assertions.assertionFor(principal, upstream.id, head.receivedAtMs)
+  return assertion instanceof Promise ? assertion.then(finish, unavailable) : finish(assertion)
+}
+
+function unavailable(error: unknown): Refusal {
+  return new Refusal('assertion.unavailable', { log: error instanceof Error ? error.message : String(error) })
+}

@@ -1,0 +1,37 @@
+/** The last step of every exchange, refusals and aborts included: one record, exactly once, holding nothing secret. */
+
+import type { AccessRecord, Outcome, Principal, RequestHead, Route } from '../model.ts'
+
+/** What only the runtime knows when the exchange is over. */
+export interface Ending {
+  readonly status: number
+  readonly endedAtMs: number
+  readonly isAborted: boolean
+  /** How the upstream failed, as a reason and a line for operators; null when it did not. */
+  readonly failure: { readonly reason: string; readonly log: string } | null
+}
+
+/** `receivedAtMs` stands in for the head of a request that could not be read. */
+export function accessRecord(outcome: Outcome, receivedAtMs: number, ending: Ending): AccessRecord {
+  const head: RequestHead | null = outcome.head
+  const route: Route | null = outcome.kind === 'own' ? null : outcome.route
+  const principal: Principal | null = outcome.kind === 'own' ? null : outcome.principal
+  const refusal = outcome.kind === 'refuse' ? outcome.refusal : null
+  return {
+    requestId: outcome.kind === 'refuse' ? outcome.requestId : outcome.head.requestId,
+    at: new Date(receivedAtMs).toISOString(),
+    durationMs: Math.max(0, ending.endedAtMs - receivedAtMs),
+    method: head?.method ?? '-',
+    path: head?.target.path ?? '-',
+    status: ending.status,
+    route: route?.id ?? null,
+    upstream: outcome.kind === 'forward' ? outcome.upstream.id : null,
+    subject: principal?.subject ?? null,
+    credential: principal?.credential ?? null,
+    clientAddress: head?.clientAddress ?? null,
+    reason: ending.failure?.reason ?? refusal?.reason ?? null,
+    log: ending.failure?.log ?? refusal?.log ?? null,
+    droppedHeaders: head?.droppedHeaders ?? 0,
+    isAborted: ending.isAborted,
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Everything compiled from one policy file: frozen, swapped whole, and kept by requests already under way.
+ */
+
+import type { HeaderList, RateRule, Route, Target, Upstream } from './model.ts'
+
+/** What `admit` needs to read a request. */
+export interface AdmissionRules {
+  /** The public URL's parts. */
+  readonly scheme: 'http' | 'https'
+  readonly authority: string
+  /** Lower-case authorities that are served; any other is 421. */
+  readonly authorities: ReadonlySet<string>
+  /** True for an address of a proxy whose X-Forwarded-* are believed. */
+  readonly isTrusted: (address: string) => boolean
+  /** Name of our session cookie, as `__Host-postern.session` or `postern.session`. */
+  readonly sessionCookieName: string
+  /** Lower-case field names outside [A-Za-z0-9-] that some route admits (SECURITY rule 6). */
+  readonly allowHeaderNames: ReadonlySet<string>
+  readonly targetBytesMax: number
+}
+
+/** Answers which route a target meets. Built by route/compile.ts, asked by route/match.ts. */
+export interface RouteTable {
+  /** The route and captured params for a canonical path, or null. */
+  find(path: string): { readonly route: Route; readonly params: Readonly<Record<string, string>> } | null
+}
+
+export interface Snapshot {
+  /** SHA-256 of the policy file, lower-case hex. */
+  readonly version: string
+  readonly origin: string
+  readonly admission: AdmissionRules
+  readonly routes: RouteTable
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  /** Per client address; null switches it off. */
+  readonly addressLimit: RateRule | null
+  /** Lower-case names that no client may send: every convention's, and those of explicit identity maps. */
+  readonly reservedNames: ReadonlySet<string>
+  /** Cookie names of ours: never forwarded, never accepted from an upstream. Prefix match. */
+  readonly ownCookiePrefixes: readonly string[]
+  readonly allowUnverifiedEmail: boolean
+  /** Security headers of every answer of ours. */
+  readonly ownHeaders: HeaderList
+}
+
+/** True for the paths the gateway serves itself; they are reserved on its origin (SECURITY rule 1). */
+export function isOwnPath(path: Target['path']): boolean {
+  return (
+    path.startsWith('/api/auth/') ||
+    path === '/api/auth' ||
+    path.startsWith('/_postern/') ||
+    path === '/_postern' ||
+    path === '/.well-known/jwks.json'
+  )
+}
