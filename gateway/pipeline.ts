@@ -72,7 +72,7 @@ export function answer(snapshot: Snapshot, plan: ForwardPlan, upstream: AnswerHe
 export async function answerRefusal(snapshot: Snapshot, ports: Ports, outcome: Refused): Promise<OwnAnswer> {
   const { head, refusal, requestId } = outcome
   const problem = problemAnswer(refusal, requestId, snapshot.origin, snapshot.ownHeaders)
-  if (problem.status !== 401 || head === null || !head.isNavigation || ports.sessions === null) return problem
+  if (problem.status !== 401 || head === null || !head.isNavigation || ports.sealer === null) return problem
   const wanted = head.method === 'GET' || head.method === 'HEAD' ? head.target.path + head.target.query : '/'
   const sealed = await ports.sealer.seal('return', wanted, head.receivedAtMs + SIGN_IN_RETURN_MS)
   const headers: string[] = ['Location', `/_postern/sign-in?return=${encodeURIComponent(sealed)}`]
@@ -89,7 +89,9 @@ const SIGN_IN_RETURN_MS = 3_600_000
  * no body, and not a byte of an answer (RFC 9110 §9.2.2).
  */
 export function mayRetry(head: RequestHead, isResponseStarted: boolean): boolean {
-  return !isResponseStarted && !head.isUpgrade && head.bodyBytes === 0 && (head.method === 'GET' || head.method === 'HEAD')
+  return (
+    !isResponseStarted && !head.isUpgrade && head.bodyBytes === 0 && (head.method === 'GET' || head.method === 'HEAD')
+  )
 }
 
 /** 405 only where this caller could use another method of the route; else the route does not exist for them (SECURITY rule 33). */

@@ -54,7 +54,8 @@ export interface Ports {
   readonly sessions: SessionSource | null
   readonly tokens: TokenVerifier | null
   readonly assertions: AssertionSource | null
-  readonly sealer: Sealer
+  /** Null where nobody can sign in: nothing is sent to a sign-in page then. */
+  readonly sealer: Sealer | null
   readonly journal: Journal
 }
 

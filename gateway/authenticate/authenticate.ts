@@ -7,7 +7,10 @@ import { type Authentication, type Principal, Refusal, type RequestHead, type So
 import type { Ports } from '../ports.ts'
 
 /** Nobody, with nothing to say about cookies. */
-export const NOBODY: Authentication = Object.freeze({ principal: null, setCookies: Object.freeze([]) as readonly string[] })
+export const NOBODY: Authentication = Object.freeze({
+  principal: null,
+  setCookies: Object.freeze([]) as readonly string[],
+})
 
 type Sources = Pick<Ports, 'sessions' | 'tokens'>
 type Found = Authentication | Refusal
@@ -16,7 +19,8 @@ const SCHEME_UNKNOWN = Object.freeze(new Refusal('credential.scheme'))
 const SUBJECTS_DIFFER = Object.freeze(new Refusal('credential.subjects-differ'))
 
 export function authenticate(sources: Sources, head: RequestHead): Soon<Found> {
-  const bearer = head.authorization === null ? null : verifyAuthorization(sources, head.authorization, head.receivedAtMs)
+  const bearer =
+    head.authorization === null ? null : verifyAuthorization(sources, head.authorization, head.receivedAtMs)
   if (bearer instanceof Refusal) return bearer
   const cookie = head.sessionCookie === null || sources.sessions === null ? null : head.sessionCookie
   const session = cookie === null ? null : sources.sessions!.verifyCookie(cookie, head.receivedAtMs)

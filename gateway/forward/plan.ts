@@ -1,12 +1,30 @@
 /** Turns an allowed request into a plan: which upstream, which path, which field lines. Fails closed when identity cannot be written. */
 
-import { type Authentication, type ForwardPlan, type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Soon, type Upstream } from '../model.ts'
+import {
+  type Authentication,
+  type ForwardPlan,
+  type HeaderList,
+  type Principal,
+  Refusal,
+  type RequestHead,
+  type Route,
+  type Soon,
+  type Upstream,
+} from '../model.ts'
 import type { AssertionSource } from '../ports.ts'
 import type { Snapshot } from '../snapshot.ts'
 
 /** Composes the upstream's field lines; `transform/` provides it and `pipeline.ts` passes it in, for stages do not import each other. */
-export type ComposeHeaders = (snapshot: Snapshot, route: Route, upstream: Upstream, head: RequestHead, principal: Principal | null, assertion: string | null) => HeaderList | Refusal
+export type ComposeHeaders = (
+  snapshot: Snapshot,
+  route: Route,
+  upstream: Upstream,
+  head: RequestHead,
+  principal: Principal | null,
+  assertion: string | null,
+) => HeaderList | Refusal
 
+const TOO_LARGE = Object.freeze(new Refusal('body.too-large'))
 const NO_UPSTREAM = Object.freeze(new Refusal('upstream.none'))
 
 export function planForward(
@@ -20,10 +38,20 @@ export function planForward(
   const { upstream } = route
   const { principal, setCookies } = authentication
   if (upstream === null) return NO_UPSTREAM
+  if (head.bodyBytes > route.bodyBytesMax) return TOO_LARGE
   const finish = (assertion: string | null): ForwardPlan | Refusal => {
     const headers = compose(snapshot, route, upstream, head, principal, assertion)
     if (headers instanceof Refusal) return headers
-    return { kind: 'forward', head, route, upstream, principal, headers, path: head.target.path + head.target.query, setCookies }
+    return {
+      kind: 'forward',
+      head,
+      route,
+      upstream,
+      principal,
+      headers,
+      path: head.target.path + head.target.query,
+      setCookies,
+    }
   }
   if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)
   const assertion = assertions.assertionFor(principal, upstream.id, head.receivedAtMs)
