@@ -69,3 +69,27 @@ export interface IdentityProvider {
   /** True when the stores answer; for readiness. */
   isReady(): Promise<boolean>
 }
+
+/** Keyed hashing of the runtime: synchronous, because the session check stands on the hot path. */
+export interface Primitives {
+  hmacSha256(key: Uint8Array, text: string): Uint8Array
+  /** Compares in a time that does not depend on where the two differ. */
+  isEqual(left: Uint8Array, right: Uint8Array): boolean
+  /** 32 bytes for one use of a secret (RFC 5869). */
+  hkdfSha256(secret: string, use: string): Uint8Array
+}
+
+/** The database behind the identity provider, and the small part of it that our own tables need. */
+export interface Database {
+  readonly kind: 'sqlite' | 'postgres'
+  /** What the identity provider writes through: a driver's own object, opaque here. */
+  readonly handle: object
+  /** What sessions are read through, so that a long write does not hold up a look-up. */
+  readonly readHandle: object
+  /** Placeholders are `$1`, `$2`. Rejects when the database cannot be asked in time. */
+  query(sql: string, values?: readonly (string | number | null)[]): Promise<readonly Readonly<Record<string, unknown>>[]>
+  /** One caller at a time among all nodes, for migrations and key rotation. Not reentrant. */
+  withMigrationLock<T>(work: () => Promise<T>): Promise<T>
+  isReady(): Promise<boolean>
+  close(): Promise<void>
+}
