@@ -149,7 +149,10 @@ export interface Requirement {
   readonly when: Condition | null
 }
 
-/** Access per method. `*` stands for methods without an entry of their own; a method found in neither is not allowed. */
+/**
+ * Access per method. `write` stands for every method but GET and HEAD, `websocket` for upgrades, `*` for whatever has no entry
+ * of its own; a method found in none of them is not allowed. Methods are upper case, so no request can name the other keys.
+ */
 export type AccessByMethod = ReadonlyMap<string, Access>
 
 /** How an upstream is told who calls. */

@@ -101,11 +101,14 @@ async function refuseMethod(snapshot: Snapshot, ports: Ports, match: RouteMatch,
   const facts = { head, params: match.params }
   const allow: string[] = []
   for (const [method, access] of match.route.access) {
-    if (access.kind === 'deny') continue
+    if (access.kind === 'deny' || !METHOD.test(method)) continue
     if (authorize(access, principal, facts, snapshot.allowUnverifiedEmail) === ALLOW) allow.push(method)
   }
   return allow.length > 0 ? new Refusal('method.unlisted', { allow }) : new Refusal('route.unlisted')
 }
+
+/** The keys of an access map that are methods: `*`, `write` and `websocket` are not. */
+const METHOD = /^[A-Z]/
 
 function withCookies(refusal: Refusal, setCookies: HeaderList): Refusal {
   return setCookies.length === 0 ? refusal : new Refusal(refusal.reason, { ...refusal, setCookies })

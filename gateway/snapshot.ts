@@ -22,8 +22,13 @@ export interface AdmissionRules {
 
 /** Answers which route a target meets. Built by route/compile.ts, asked by route/match.ts. */
 export interface RouteTable {
-  /** The route and captured params for a canonical path, or null. */
-  find(path: string): { readonly route: Route; readonly params: Readonly<Record<string, string>> } | null
+  /** The route and captured params (percent-decoded) for a canonical path, or null. Lenient: as the most forgiving server reads it. */
+  find(
+    path: string,
+    isLenient?: boolean,
+  ): { readonly route: Route; readonly params: Readonly<Record<string, string>> } | null
+  /** Some pattern is spelled with upper case, so even a lower-case path needs the lenient look-up. */
+  readonly isCaseMixed?: boolean
 }
 
 export interface Snapshot {

@@ -44,9 +44,9 @@ export function safeReturn(text: string): string | null {
   if (!text.startsWith('/') || text.startsWith('//')) return null
   const target = parseTarget(text)
   if (target instanceof Refusal) return null
-  const { path, query } = target
+  const { path, query, readings } = target
   if (!path.startsWith('/') || path.startsWith('//')) return null
-  // Our pages are not returned to: a sign-out page would undo what was just done. Odd spellings of them are not either.
-  if (isOwnPath(path) || isOwnPath(path.toLowerCase())) return null
+  // Our pages are not returned to, a sign-out page least of all; nor is what some reader would take for one.
+  if (isOwnPath(path) || readings.some(isOwnPath)) return null
   return path + query
 }

@@ -41,7 +41,7 @@ export function parsePattern(text: string): Pattern | PatternError {
   const segments: Segment[] = []
   const names: string[] = []
   let isPeculiar = false
-  for (const [at, segment] of raw.entries()) {
+  for (const segment of raw) {
     if (segment === '*') {
       segments.push(null)
       names.push('')
@@ -55,7 +55,7 @@ export function parsePattern(text: string): Pattern | PatternError {
       const error = literalError(segment, text)
       if (error !== null) return error
       const isRoot = segment === '' && raw.length === 1 && !isTail
-      isPeculiar ||= !isRoot && (lenientKey(segment) !== segmentKey(segment).toLowerCase() || isEmptyReading(segment, at))
+      isPeculiar ||= !isRoot && isReadOtherwise(segment)
       segments.push(segmentKey(segment))
     }
   }
@@ -100,14 +100,17 @@ export function literalPrefix(pattern: Pattern): string {
 /** The segment as it may stand in a pattern: what would end or change the pattern is escaped again. */
 export function encodeLiteral(segment: string): string {
   if (segment.startsWith('\0')) return segment.slice(1)
-  return encodeURIComponent(segment).replace(SUB_DELIMS, (escape) => decodeURIComponent(escape))
+  return encodeURIComponent(segment)
+    .replaceAll('*', '%2A')
+    .replace(SUB_DELIMS, (escape) => decodeURIComponent(escape))
 }
 
 /** RFC 3986 §3.3: what may stand in a segment without an escape, except what a pattern would read as its own. */
 const SUB_DELIMS = /%(?:24|26|2B|2C|3D|40|3B)|(?<=.)%3A/g
 
-function isEmptyReading(segment: string, at: number): boolean {
-  return segment === '' && at >= 0
+/** An empty segment is collapsed by some servers, `%25` decoded twice, `;` and trailing dots dropped (SECURITY rule 4). */
+function isReadOtherwise(segment: string): boolean {
+  return segment === '' || segment.includes('%25') || lenientKey(segment) !== segmentKey(segment).toLowerCase()
 }
 
 function literalError(segment: string, text: string): PatternError | null {

@@ -36,7 +36,8 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     todo: 'Delete the cookies of this site and sign in again.',
   },
   'invalid-token': {
-    means: 'The token has expired, was meant for another service, was signed by someone else, or its session has ended.',
+    means:
+      'The token has expired, was meant for another service, was signed by someone else, or its session has ended.',
     todo: 'Get a new token and send it as "Authorization: Bearer".',
   },
   forbidden: {

@@ -3,7 +3,11 @@
 import { html } from 'hono/html'
 import { alertNote, type Html, layout } from './layout.ts'
 
-export function signOutPage(view: { readonly host: string; readonly who: string; readonly alert: string | null }): Html {
+export function signOutPage(view: {
+  readonly host: string
+  readonly who: string
+  readonly alert: string | null
+}): Html {
   return layout(
     { title: 'Sign out', host: view.host, isRefused: view.alert !== null },
     html`<h1>Sign out?</h1>

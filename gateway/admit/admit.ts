@@ -1,0 +1,98 @@
+/**
+ * The gate: bytes become one admitted request, or a refusal (SECURITY rules 1-4 and 6). Everything after it reads this one
+ * value, so whatever two parsers could read in two ways must end here, whichever runtime parsed it first.
+ */
+
+import { normalizeAuthority } from '../http/authority.ts'
+import { type CanonicalTarget, parseTarget } from '../http/target.ts'
+import { type RawHead, Refusal, type RequestHead } from '../model.ts'
+import type { AdmissionRules } from '../snapshot.ts'
+import { clientAddressOf, peerOf } from './client-address.ts'
+import { readFields } from './fields.ts'
+import { bodyBytesOf } from './framing.ts'
+import { isNavigation } from './navigation.ts'
+
+const METHOD_REFUSED = Object.freeze(new Refusal('method.refused'))
+const TOO_LONG = Object.freeze(new Refusal('target.too-long'))
+const MALFORMED_TARGET = Object.freeze(new Refusal('target.malformed'))
+const AUTHORITY_DIFFERS = Object.freeze(new Refusal('target.authority-differs'))
+const AUTHORITY_UNKNOWN = Object.freeze(new Refusal('authority.unknown'))
+const MALFORMED = Object.freeze(new Refusal('head.malformed'))
+const FRAMING = Object.freeze(new Refusal('head.framing'))
+
+export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusal {
+  const { method } = raw
+  if (!isMethod(method)) return METHOD_REFUSED
+
+  const fields = readFields(rules, raw.headers)
+  if (fields instanceof Refusal) return fields
+  const bodyBytes = bodyBytesOf(raw.httpVersion, fields.contentLength, fields.transferEncoding)
+  if (bodyBytes === null) return FRAMING
+  if (raw.isUpgrade) {
+    if (method !== 'GET' || raw.httpVersion !== '1.1') return MALFORMED // RFC 6455 §4.1
+    if (bodyBytes !== 0) return FRAMING // its bytes would be read as WebSocket frames by one side only
+  }
+
+  const authority = normalizeAuthority(fields.host, rules.scheme)
+  const target = readTarget(rules, raw, authority)
+  if (target instanceof Refusal) return target
+  if (!rules.authorities.has(authority)) return AUTHORITY_UNKNOWN
+
+  const peer = peerOf(raw.peerAddress)
+  const isPeerTrusted = rules.isTrusted(peer)
+  return {
+    requestId: raw.requestId,
+    receivedAtMs: raw.receivedAtMs,
+    method,
+    target: {
+      scheme: rules.scheme,
+      authority,
+      path: target.path,
+      query: target.query,
+      readings: target.readings,
+    },
+    httpVersion: raw.httpVersion,
+    headers: fields.headers,
+    names: fields.names,
+    droppedHeaders: fields.droppedHeaders,
+    clientAddress: isPeerTrusted ? clientAddressOf(rules.isTrusted, peer, fields) : peer,
+    isPeerTrusted,
+    isUpgrade: raw.isUpgrade,
+    isNavigation: !raw.isUpgrade && isNavigation(method, fields.fetchMode, fields.accept),
+    bodyBytes,
+    authorization: fields.authorization,
+    sessionCookie: fields.sessionCookie,
+    origin: fields.origin,
+    fetchSite: fields.fetchSite,
+  }
+}
+
+/**
+ * RFC 9110 §9.1: methods are case-sensitive, and a backend that folds `get` would see another method than the policy did.
+ * CONNECT would turn the connection into a tunnel, TRACE and TRACK show a request's headers to scripts.
+ */
+function isMethod(method: string): boolean {
+  if (method === 'GET' || method === 'POST') return true
+  return METHOD.test(method) && method !== 'CONNECT' && method !== 'TRACE' && method !== 'TRACK'
+}
+
+const METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/
+
+/** RFC 9112 §3.2: origin-form, or absolute-form that names the host the request is for. Nothing else is for a gateway. */
+function readTarget(rules: AdmissionRules, raw: RawHead, authority: string): CanonicalTarget | Refusal {
+  const { target } = raw
+  if (target.length > rules.targetBytesMax) return TOO_LONG
+  if (target.charCodeAt(0) === SLASH) return parseTarget(target)
+  if (target === '*') return raw.method === 'OPTIONS' ? METHOD_REFUSED : MALFORMED_TARGET
+  const absolute = ABSOLUTE.exec(target)
+  if (absolute === null) return MALFORMED_TARGET
+  const [, scheme = '', named = '', rest = ''] = absolute
+  if (scheme.toLowerCase() !== rules.scheme || normalizeAuthority(named, rules.scheme) !== authority) {
+    return AUTHORITY_DIFFERS
+  }
+  return parseTarget(rest.startsWith('/') ? rest : `/${rest}`)
+}
+
+const SLASH = 0x2f
+const ABSOLUTE = /^(https?):\/\/([^/?#]+)(.*)$/is
+

@@ -1,0 +1,204 @@
+/**
+ * Conditions in CEL, compiled when the policy loads: type-checked against declared facts, bounded in cost, free of credentials.
+ * Only exactly `true` allows; a fact that is missing is an error, and an error is false.
+ */
+
+import { Environment } from '@marcbachmann/cel-js'
+import { isReserved } from '../http/field-names.ts'
+import type { Condition, PolicyFacts, Principal } from '../model.ts'
+
+export interface ConditionScope {
+  /** Names the route's pattern captures; any other is an error at load. */
+  readonly params: readonly string[]
+  /** The upstream reads paths literally: other readings of a path need not meet the condition. */
+  readonly isPathExact: boolean
+  readonly allowUnverifiedEmail: boolean
+}
+
+export interface ConditionError {
+  readonly error: string
+}
+
+const SOURCE_CHARS_MAX = 1024
+const LIMITS = { maxAstNodes: 256, maxDepth: 24, maxListElements: 64, maxMapEntries: 8, maxCallArguments: 4 }
+
+/** What a condition may call. Everything here is linear in its input; `matches` is not, and case folding is not ASCII only. */
+const FUNCTIONS = new Set([
+  ...['has', 'size', 'startsWith', 'endsWith', 'contains', 'all', 'exists', 'exists_one'],
+  ...['timestamp', 'duration', 'int', 'string'],
+  ...['getHours', 'getMinutes', 'getDayOfWeek', 'getDayOfMonth', 'getMonth', 'getFullYear'],
+])
+const LOOPS = new Set(['all', 'exists', 'exists_one'])
+
+/** Fields that carry a credential or that a client may forge: a condition reads neither (SECURITY rules 7 and 18). */
+const HIDDEN = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'x-api-key'])
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+interface Uses {
+  readonly paths: ReadonlySet<string>
+  readonly hiddenHeader: string | null
+  readonly refusedCall: string | null
+  readonly isNested: boolean
+}
+
+export function compileCondition(source: string, scope: ConditionScope): Condition | ConditionError {
+  if (source.length > SOURCE_CHARS_MAX) return { error: `the condition is longer than ${SOURCE_CHARS_MAX} characters` }
+  const environment = new Environment({ limits: LIMITS })
+    .registerVariable('user', { schema: USER })
+    .registerVariable('params', { schema: Object.fromEntries(scope.params.map((name) => [name, 'string'])) })
+    .registerVariable('request', { schema: REQUEST })
+    .registerVariable('now', 'google.protobuf.Timestamp')
+  let run: ReturnType<Environment['parse']>
+  try {
+    run = environment.parse(source)
+  } catch (error) {
+    return { error: `the condition is not valid CEL: ${firstLine(error)}` }
+  }
+  const checked = run.check()
+  if (!checked.valid) return { error: `the condition does not type-check: ${firstLine(checked.error)}` }
+  if (checked.type !== 'bool') return { error: `the condition yields ${checked.type}, and must yield bool` }
+  const uses = usesOf(run.ast)
+  if (uses.refusedCall !== null) return { error: `\`${uses.refusedCall}\` is not available in conditions` }
+  if (uses.isNested) return { error: 'a loop inside a loop is not available in conditions' }
+  if (uses.hiddenHeader !== null) return { error: `conditions never see the header \`${uses.hiddenHeader}\`` }
+  const isPathRead = uses.paths.has('request.path') || uses.paths.has('request')
+
+  const evaluate = (facts: PolicyFacts, principal: Principal, path: string): boolean => {
+    try {
+      return run(contextOf(uses.paths, facts, principal, path, scope.allowUnverifiedEmail)) === true
+    } catch {
+      return false
+    }
+  }
+  return (facts, principal) => {
+    const { path, readings } = facts.head.target
+    if (!evaluate(facts, principal, path)) return false
+    if (!isPathRead || scope.isPathExact) return true
+    // A condition on the path must hold for every way an upstream could read it (SECURITY rule 4).
+    return readings.every((reading) => evaluate(facts, principal, reading))
+  }
+}
+
+const USER = {
+  id: 'string',
+  email: 'string',
+  name: 'string',
+  roles: 'list<string>',
+  groups: 'list<string>',
+  scopes: 'list<string>',
+}
+
+const REQUEST = {
+  method: 'string',
+  host: 'string',
+  path: 'string',
+  query: 'map<string, string>',
+  headers: 'map<string, string>',
+  ip: 'string',
+}
+
+/** Only what the condition mentions is built. A fact that is absent is left out: reading it is an error, and so a refusal. */
+function contextOf(
+  uses: ReadonlySet<string>,
+  { head, params }: PolicyFacts,
+  principal: Principal,
+  path: string,
+  allowUnverifiedEmail: boolean,
+): Record<string, unknown> {
+  const { roles, groups, scopes } = principal
+  const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes }
+  if (principal.name !== null) user['name'] = principal.name
+  if (principal.email !== null && (principal.emailVerified || allowUnverifiedEmail)) user['email'] = principal.email
+  const request: Record<string, unknown> = {
+    method: head.method,
+    host: head.target.authority,
+    path,
+    ip: head.clientAddress,
+  }
+  const isWhole = uses.has('request')
+  if (isWhole || uses.has('request.query')) request['query'] = queryOf(head.target.query)
+  if (isWhole || uses.has('request.headers')) request['headers'] = headersOf(head.headers, head.names)
+  return { user, params, request, now: new Date(head.receivedAtMs) }
+}
+
+/** A parameter given twice is read differently by different servers, so it satisfies no condition. */
+function queryOf(query: string): Record<string, string> {
+  const found: Record<string, string> = Object.create(null)
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (name in found) throw new Error('a query parameter stands twice')
+    found[name] = value
+  }
+  return found
+}
+
+function headersOf(headers: readonly string[], names: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = Object.create(null)
+  for (const [at, name] of names.entries()) {
+    if (isHidden(name)) continue
+    const value = headers[2 * at + 1]!
+    found[name] = name in found ? `${found[name]}, ${value}` : value
+  }
+  return found
+}
+
+function isHidden(name: string): boolean {
+  return HIDDEN.has(name) || isReserved(name, NO_NAMES)
+}
+
+/** One walk over the syntax tree: which facts are read, and what is not allowed in a condition. */
+function usesOf(ast: unknown): Uses {
+  const paths = new Set<string>()
+  let refusedCall: string | null = null
+  let hiddenHeader: string | null = null
+  let isNested = false
+  const walk = (node: unknown, isInLoop: boolean): void => {
+    if (Array.isArray(node)) for (const child of node) walk(child, isInLoop)
+    if (!isNode(node)) return
+    const { op, args } = node
+    let isLoop = false
+    if (op === 'id' && typeof args === 'string') paths.add(args)
+    if ((op === 'call' || op === 'rcall') && Array.isArray(args) && typeof args[0] === 'string') {
+      if (!FUNCTIONS.has(args[0])) refusedCall ??= args[0]
+      isLoop = LOOPS.has(args[0])
+      if (isLoop && isInLoop) isNested = true
+    }
+    const header = headerRead(node)
+    if (header !== null && isHidden(header)) hiddenHeader ??= header
+    const fact = factRead(node)
+    if (fact === null) walk(args, isInLoop || isLoop)
+    else paths.add(fact)
+  }
+  walk(ast, false)
+  return { paths, hiddenHeader, refusedCall, isNested }
+}
+
+interface AstNode {
+  readonly op: string
+  readonly args: unknown
+}
+
+function isNode(value: unknown): value is AstNode {
+  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value && typeof value.op === 'string'
+}
+
+/** `request.path` for a plain selection of a fact, else null. A fact reached in any other way counts as the whole of its root. */
+function factRead(node: AstNode): string | null {
+  if (node.op !== '.' || !Array.isArray(node.args)) return null
+  const [object, field] = node.args as unknown[]
+  if (!isNode(object) || object.op !== 'id' || object.args !== 'request' || typeof field !== 'string') return null
+  return `request.${field}`
+}
+
+/** The header a condition names: `request.headers["x-a"]`, `request.headers.host` or `"x-a" in request.headers`. */
+function headerRead(node: AstNode): string | null {
+  if (!Array.isArray(node.args)) return null
+  const [first, second] = node.args as unknown[]
+  const [object, key] = node.op === 'in' ? [second, first] : [first, second]
+  if (!isNode(object) || factRead(object) !== 'request.headers') return null
+  if (typeof key === 'string') return key
+  return isNode(key) && key.op === 'value' && typeof key.args === 'string' ? key.args : null
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!
+}

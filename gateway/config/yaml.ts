@@ -1,0 +1,147 @@
+/**
+ * Reads YAML into plain values, with the place of each. A small YAML: no anchors, aliases, tags or merge keys, no duplicate keys,
+ * one document, bounded size and depth (SECURITY rule 36). All errors at once.
+ */
+
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, visit } from 'yaml'
+import { type Issue, mask, type Path, type Place, type Places, pathKey } from './issues.ts'
+
+export interface YamlFile {
+  readonly tree: unknown
+  readonly places: Places
+}
+
+const CHARS_MAX = 1024 ** 2
+const DEPTH_MAX = 16
+const ERRORS_MAX = 20
+
+/** `${env:NAME}` inside { } or [ ] without quotes: YAML reads its braces as a map of its own. */
+const BARE_REFERENCE = /(?<=[{[,][^"'#]*?[\s:[{,])(\$\{(?:env|file):[^}\s]*\})/
+/** `*.host` without quotes: YAML reads a leading asterisk as an alias. */
+const BARE_WILDCARD = /(?<=^\s*|[-:[{,]\s*)(\*[.\w*-]*\.[\w.*/-]+)/
+
+export function readYaml(text: string, file: string): YamlFile | { readonly issues: Issue[] } {
+  const lines = text.split(/\r?\n/)
+  const counter = new LineCounter()
+  const issues: Issue[] = []
+  const seen = new Set<string>()
+
+  const report = (place: Place, message: string, cure: string): void => {
+    const key = `${place.line}:${message}`
+    if (seen.has(key) || issues.length >= ERRORS_MAX) return
+    seen.add(key)
+    const source = mask(lines[place.line - 1] ?? '')
+    issues.push({ file, ...place, path: '', message, cure, source })
+  }
+  const at = (range: readonly number[] | null | undefined, length?: number): Place => {
+    const [start = 0, end = start] = range ?? []
+    const { line, col } = counter.linePos(start)
+    return { line: Math.max(1, line), column: Math.max(1, col), length: length ?? Math.max(1, end - start) }
+  }
+  const reportBare = (line: number): boolean => {
+    const source = lines[line - 1] ?? ''
+    const found = BARE_REFERENCE.exec(source) ?? BARE_WILDCARD.exec(source)
+    if (found === null) return false
+    const bare = found[1]!
+    const quoted = source.replace(bare, `"${bare}"`).trim()
+    const message = bare.startsWith('$') ? '`${...}` inside { } or [ ] must be quoted in YAML' : 'a value that begins with `*` must be quoted in YAML'
+    report({ line, column: found.index + 1, length: bare.length }, message, `write\n  ${quoted}`)
+    return true
+  }
+
+  if (text.length > CHARS_MAX) {
+    report({ line: 1, column: 1, length: 1 }, 'the policy file is larger than 1 MiB', 'keep it smaller')
+    return { issues }
+  }
+  if (nestingOf(text) > DEPTH_MAX * 4) {
+    report({ line: 1, column: 1, length: 1 }, 'the policy file is nested too deeply', `keep within ${DEPTH_MAX} levels`)
+    return { issues }
+  }
+  const document = parseDocument(text, {
+    lineCounter: counter,
+    prettyErrors: false,
+    uniqueKeys: false,
+    merge: false,
+    resolveKnownTags: false,
+    logLevel: 'silent',
+  })
+  for (let line = 1; line <= lines.length; line += 1) if (BARE_REFERENCE.test(lines[line - 1]!)) reportBare(line)
+  for (const error of [...document.errors, ...document.warnings]) {
+    if (issues.length > 0 && seen.size > 0 && document.errors.length > 0 && issues.some((issue) => issue.message.includes('quoted'))) break
+    const place = at(error.pos, 1)
+    if (!reportBare(place.line)) report(place, yamlMessage(error.message), yamlCure(error.code))
+  }
+  if (issues.length > 0) return { issues }
+
+  visit(document, {
+    Alias: (_, node) => {
+      const place = at(node.range)
+      if (!reportBare(place.line)) report(place, 'aliases are not available', 'write the value again, or quote it if it begins with `*`')
+    },
+    Node: (_, node) => {
+      if ('anchor' in node && node.anchor !== undefined) {
+        report(at(node.range), `anchors are not available: \`&${node.anchor}\``, 'write the value without `&`, or quote it')
+      }
+      if ('tag' in node && node.tag !== undefined && !IMPLIED_TAG.test(node.tag)) {
+        report(at(node.range), `tags are not available: \`${node.tag}\``, 'write the value without `!`')
+      }
+    },
+  })
+
+  const places = new Map<string, { key: Place | null; value: Place }>()
+  const read = (node: unknown, path: Path, key: Place | null): unknown => {
+    const range = isMap(node) || isSeq(node) || isScalar(node) || isAlias(node) ? node.range : null
+    places.set(pathKey(path), { key, value: range === null && key !== null ? key : at([range?.[0] ?? 0, range?.[1] ?? 0]) })
+    if (path.length > DEPTH_MAX) {
+      report(at(range, 1), 'the policy file is nested too deeply', `keep within ${DEPTH_MAX} levels`)
+      return null
+    }
+    if (isSeq(node)) return node.items.map((item, index) => read(item, [...path, index], null))
+    if (isMap(node)) return readMap(node.items, path)
+    return isScalar(node) ? node.value : null
+  }
+  const readMap = (items: readonly Pair[], path: Path): Record<string, unknown> => {
+    const map: Record<string, unknown> = {}
+    const lineOf = new Map<string, number>()
+    for (const { key, value } of items) {
+      const place = at(isScalar(key) ? key.range : null)
+      if (!isScalar(key) || typeof key.value !== 'string' || key.value === '__proto__') {
+        report(isScalar(key) ? place : at((key as { range?: number[] } | null)?.range, 1), 'a key must be plain text', 'quote it')
+        continue
+      }
+      const name = key.value
+      const first = lineOf.get(name)
+      if (first !== undefined) report(place, `\`${name}\` stands twice, first in line ${first}`, 'keep one of them')
+      lineOf.set(name, place.line)
+      map[name] = read(value, [...path, name], { ...place, length: Math.max(1, (key.range?.[1] ?? 0) - (key.range?.[0] ?? 0)) })
+    }
+    return map
+  }
+  const tree = read(document.contents, [], null)
+  return issues.length > 0 ? { issues } : { tree, places: { file, lines, at: places } }
+}
+
+const IMPLIED_TAG = /^tag:yaml\.org,2002:(?:map|seq|str|int|float|bool|null)$/
+
+/** Depth of brackets and of indentation, found without a parser: a parser that recurses is not asked to find it. */
+function nestingOf(text: string): number {
+  let [open, deepest] = [0, 0]
+  for (const character of text) {
+    if (character === '[' || character === '{') deepest = Math.max(deepest, ++open)
+    else if (character === ']' || character === '}') open = Math.max(0, open - 1)
+    else if (character === '\n') open = Math.min(open, DEPTH_MAX)
+  }
+  const indented = /(?:^|\n)(?:[ ]*(?:[-?:][ ]+)){64}/.test(text) || /(?:^|\n)[ ]{512}/.test(text)
+  return indented ? Number.POSITIVE_INFINITY : deepest
+}
+
+function yamlMessage(message: string): string {
+  return `not valid YAML: ${message.split('\n')[0]!.replace(/^./, (first) => first.toLowerCase())}`
+}
+
+function yamlCure(code: string): string {
+  if (code === 'TAB_AS_INDENT') return 'indent with blanks, never with tabs'
+  if (code === 'MULTIPLE_DOCS') return 'keep one document in the file'
+  if (code === 'BAD_INDENT' || code === 'BLOCK_AS_IMPLICIT_KEY') return 'check the indentation of this line and the one above'
+  return 'check the punctuation of this line and the one above; text with `: ` or ` #` in it needs quotes'
+}

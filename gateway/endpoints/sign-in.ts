@@ -1,0 +1,128 @@
+/** Signing in and signing up by form: the provider judges, every cookie it sets is passed on, and a session that was here before ends. */
+
+import { Refusal } from '../model.ts'
+import { cookieHeaders, pageAnswer, refusalAnswer, seeOther } from './answers.ts'
+import { hostOf, type PageDeps } from './deps.ts'
+import { errorsOf, readForm, SignInForm, SignUpForm, typed } from './form.ts'
+import { withReturn } from './pages/layout.ts'
+import { type SignInView, signInPage } from './pages/sign-in.ts'
+import { type SignUpView, signUpClosedPage, signUpPage } from './pages/sign-up.ts'
+import { askProvider, isDone, outageOf, type ProviderAnswer } from './provider-call.ts'
+import { type WayBack, wayBack } from './return-target.ts'
+import { displayName, ownCookie, visitorIfKnown } from './visitor.ts'
+
+export async function showSignIn(deps: PageDeps, request: Request): Promise<Response> {
+  const back = await wayBackOf(deps, request)
+  const { principal, setCookies } = await visitorIfKnown(deps, request)
+  const signedInAs = principal === null ? null : displayName(principal)
+  return pageAnswer(200, signInPage({ ...signInView(deps, back), signedInAs }), cookieHeaders(setCookies))
+}
+
+export async function signIn(deps: PageDeps, request: Request): Promise<Response> {
+  const fields = await readForm(deps.origin, request)
+  if (fields instanceof Refusal) return refusalAnswer(fields, request, deps.origin)
+  const view = { ...signInView(deps, await wayBack(deps, fields.return)), email: typed(fields, 'email') }
+  const form = SignInForm.safeParse(fields)
+  if (!form.success) return pageAnswer(422, signInPage({ ...view, errors: errorsOf(form.error) }))
+
+  const answer = await askProvider(deps, request, 'POST', '/sign-in/email', form.data)
+  if (!isDone(answer)) {
+    const { status, alert } = outageOf(answer) ?? { status: 422, alert: signInAlert(answer) }
+    return pageAnswer(status, signInPage({ ...view, alert }), retryHeaders(answer))
+  }
+  await endFormerSession(deps, request)
+  return seeOther(view.returnPath, cookieHeaders(answer.setCookies))
+}
+
+export async function showSignUp(deps: PageDeps, request: Request): Promise<Response> {
+  const back = await wayBackOf(deps, request)
+  const { signup } = deps.provider
+  if (signup !== 'open') {
+    return pageAnswer(200, signUpClosedPage({ host: hostOf(deps), signup, sealedReturn: back.sealed }))
+  }
+  return pageAnswer(200, signUpPage(signUpView(deps, back)))
+}
+
+export async function signUp(deps: PageDeps, request: Request): Promise<Response> {
+  const fields = await readForm(deps.origin, request)
+  if (fields instanceof Refusal) return refusalAnswer(fields, request, deps.origin)
+  const back = await wayBack(deps, fields.return)
+  const { signup } = deps.provider
+  if (signup !== 'open') {
+    return pageAnswer(403, signUpClosedPage({ host: hostOf(deps), signup, sealedReturn: back.sealed }))
+  }
+  const view = { ...signUpView(deps, back), name: typed(fields, 'name'), email: typed(fields, 'email') }
+  const form = SignUpForm.safeParse(fields)
+  if (!form.success) return pageAnswer(422, signUpPage({ ...view, errors: errorsOf(form.error) }))
+
+  const answer = await askProvider(deps, request, 'POST', '/sign-up/email', form.data)
+  if (!isDone(answer)) {
+    const outage = outageOf(answer)
+    if (outage !== null) {
+      return pageAnswer(outage.status, signUpPage({ ...view, alert: outage.alert }), retryHeaders(answer))
+    }
+    return pageAnswer(422, signUpPage({ ...view, ...signUpComplaint(answer) }))
+  }
+  // An account that was made without a session has to sign in first.
+  if (answer.setCookies.length === 0) return seeOther(withReturn('/_postern/sign-in', back.sealed))
+  await endFormerSession(deps, request)
+  return seeOther(back.path, cookieHeaders(answer.setCookies))
+}
+
+/** A suspension is told only to someone whose password was right; all else is one sentence, whichever of the two was wrong. */
+function signInAlert(answer: ProviderAnswer): string {
+  if (answer.code === 'BANNED_USER') return 'This account is suspended. Ask the people who run this site.'
+  return 'That e-mail and password do not belong together here.'
+}
+
+function signUpComplaint(answer: ProviderAnswer): Pick<SignUpView, 'alert' | 'errors'> {
+  const about = SIGN_UP_COMPLAINTS[answer.code ?? '']
+  return about === undefined
+    ? { alert: 'The account could not be made. Check what you typed and try again.', errors: {} }
+    : { alert: null, errors: about }
+}
+
+const TAKEN = { email: 'There is an account with this e-mail already. Sign in instead.' }
+const SIGN_UP_COMPLAINTS: Readonly<Record<string, SignUpView['errors']>> = {
+  USER_ALREADY_EXISTS: TAKEN,
+  USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: TAKEN,
+  INVALID_EMAIL: { email: 'Enter an e-mail address, such as name@example.com.' },
+  PASSWORD_TOO_SHORT: { password: 'That password is too short.' },
+  PASSWORD_TOO_LONG: { password: 'That password is too long.' },
+}
+
+/**
+ * The session this browser held until now (SECURITY rule 16): a cookie planted before sign-in, or left by whoever sat
+ * here before, opens nothing afterwards. That it failed is logged and does not undo the sign-in.
+ */
+async function endFormerSession(deps: PageDeps, request: Request): Promise<void> {
+  if (ownCookie(request, deps.sessionCookieName) === null) return
+  await askProvider(deps, request, 'POST', '/sign-out')
+}
+
+async function wayBackOf(deps: PageDeps, request: Request): Promise<WayBack> {
+  return wayBack(deps, new URL(request.url).searchParams.get('return'))
+}
+
+function signInView(deps: PageDeps, back: WayBack): SignInView {
+  return {
+    host: hostOf(deps),
+    sealedReturn: back.sealed,
+    returnPath: back.path,
+    isSignupOpen: deps.provider.signup === 'open',
+    signedInAs: null,
+    email: '',
+    alert: null,
+    errors: {},
+  }
+}
+
+function signUpView(deps: PageDeps, back: WayBack): SignUpView {
+  return { host: hostOf(deps), sealedReturn: back.sealed, name: '', email: '', alert: null, errors: {} }
+}
+
+function retryHeaders(answer: ProviderAnswer): Headers {
+  const headers = new Headers()
+  if (answer.retryAfterS !== null) headers.set('retry-after', String(answer.retryAfterS))
+  return headers
+}

@@ -1,0 +1,54 @@
+/**
+ * Finds and removes our cookies among others (RFC 6265 §4.2). Others' cookies pass byte for byte; ours are recognized the
+ * way the most lenient server would, in any case and behind any name prefix.
+ */
+
+/** Every value of the cookie of exactly this name in one Cookie value, as presented, blanks around it removed. */
+export function cookieValues(cookies: string, name: string): readonly string[] {
+  if (!cookies.includes(name)) return NONE
+  const values: string[] = []
+  for (const pair of cookies.split(';')) {
+    const equals = pair.indexOf('=')
+    if (equals >= 0 && pair.slice(0, equals).trim() === name) values.push(pair.slice(equals + 1).trim())
+  }
+  return values
+}
+
+const NONE: readonly string[] = Object.freeze([])
+
+/** Is this text, a cookie pair or a whole Set-Cookie value, about a cookie of ours? */
+export type OwnCookie = (text: string) => boolean
+
+/**
+ * Compiles cookie name prefixes into a test. A nameless `=ours=x` is ours too: browsers send it back as `ours=x`
+ * (RFC 6265bis §5.7 refuses it for `__Host-` names only). `__Host-` and `__Secure-` are looked behind.
+ */
+export function ownCookieTest(prefixes: readonly string[]): OwnCookie {
+  const known = tests.get(prefixes)
+  if (known !== undefined) return known
+  const stems = prefixes.map((prefix) => stemOf(prefix))
+  const isOwn: OwnCookie = (text) => {
+    const stem = stemOf(text)
+    return stems.some((own) => stem.startsWith(own))
+  }
+  tests.set(prefixes, isOwn)
+  return isOwn
+}
+
+const tests = new WeakMap<readonly string[], OwnCookie>()
+
+function stemOf(text: string): string {
+  return text.toLowerCase().replace(LEADING, '')
+}
+
+/** Blanks and `=` in front, and name prefixes (RFC 6265bis §4.1.3 and the later `__Http-`), however many. */
+const LEADING = /^(?:[\s=]|__host-|__secure-|__http-)+/
+
+/** The Cookie value without our cookies; null when none is left. Others keep their bytes and order. */
+export function withoutOwnCookies(cookies: string, isOwn: OwnCookie): string | null {
+  const pairs = cookies.split(';')
+  const kept = pairs.filter((pair) => !isOwn(pair))
+  if (kept.length === pairs.length) return cookies
+  const rest = kept.join(';').trim()
+  return rest === '' ? null : rest
+}

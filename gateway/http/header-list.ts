@@ -1,0 +1,57 @@
+/** Small questions to a flat list of field lines. Order and duplicates are kept: they are the evidence of an attack. */
+
+import type { HeaderList } from '../model.ts'
+
+/** All values of a field in wire order. `lower` is the name in lower case. */
+export function valuesOf(headers: HeaderList, lower: string): readonly string[] {
+  const values: string[] = []
+  for (let at = 0; at < headers.length; at += 2) {
+    if (isNamed(headers[at]!, lower)) values.push(headers[at + 1]!)
+  }
+  return values
+}
+
+/** The first value of a field, or null. */
+export function firstValue(headers: HeaderList, lower: string): string | null {
+  for (let at = 0; at < headers.length; at += 2) {
+    if (isNamed(headers[at]!, lower)) return headers[at + 1]!
+  }
+  return null
+}
+
+/** A copy without the fields whose lower-case names are given. */
+export function without(headers: HeaderList, lowers: ReadonlySet<string>): string[] {
+  const kept: string[] = []
+  for (let at = 0; at < headers.length; at += 2) {
+    if (!lowers.has(headers[at]!.toLowerCase())) kept.push(headers[at]!, headers[at + 1]!)
+  }
+  return kept
+}
+
+function isNamed(name: string, lower: string): boolean {
+  return name.length === lower.length && (name === lower || name.toLowerCase() === lower)
+}
+
+/**
+ * The members of a comma-separated value (RFC 9110 §5.6.1), trimmed, without empty ones. A comma inside a quoted string
+ * does not part. Null when a quote is never closed: then nobody can say where a member ends.
+ */
+export function listMembers(value: string): readonly string[] | null {
+  const members: string[] = []
+  let start = 0
+  let isQuoted = false
+  for (let at = 0; at <= value.length; at += 1) {
+    const char = value[at]
+    if (isQuoted) {
+      if (char === undefined) return null
+      if (char === '\\') at += 1
+      else if (char === '"') isQuoted = false
+    } else if (char === '"') isQuoted = true
+    else if (char === ',' || char === undefined) {
+      const member = value.slice(start, at).trim()
+      if (member !== '') members.push(member)
+      start = at + 1
+    }
+  }
+  return isQuoted ? null : members
+}

@@ -1,0 +1,51 @@
+/** One request and its answer from first to last: holds what `record` needs, and writes the record exactly once. */
+
+import { type Outcome, Refusal, type Refused } from '../model.ts'
+import { accessRecord } from '../record/access.ts'
+import type { Gateway } from './gateway.ts'
+
+export interface Exchange {
+  readonly gateway: Gateway
+  readonly requestId: string
+  readonly receivedAtMs: number
+  /** Null until it has been decided. */
+  outcome: Outcome | null
+  /** How the upstream or the client failed an exchange that had been allowed. */
+  failure: Refusal | null
+  isRecorded: boolean
+}
+
+export function openExchange(gateway: Gateway, requestId: string, receivedAtMs: number): Exchange {
+  return { gateway, requestId, receivedAtMs, outcome: null, failure: null, isRecorded: false }
+}
+
+/** Safe to call from every way an exchange can end; the first one counts. */
+export function recordExchange(exchange: Exchange, status: number, isAborted: boolean): void {
+  if (exchange.isRecorded) return
+  exchange.isRecorded = true
+  const outcome = exchange.outcome ?? undecided(exchange)
+  const { failure } = exchange
+  exchange.gateway.ports.journal.record(
+    accessRecord(outcome, exchange.receivedAtMs, {
+      status,
+      endedAtMs: Date.now(),
+      isAborted,
+      failure: failure === null ? null : { reason: failure.reason, log: failure.log ?? '' },
+    }),
+  )
+}
+
+/** An allowed exchange that failed afterwards, as the refusal that its client sees. */
+export function failedExchange(exchange: Exchange, refusal: Refusal): Refused {
+  const { outcome, requestId } = exchange
+  if (outcome === null || outcome.kind === 'own') {
+    return { kind: 'refuse', requestId, refusal, head: outcome?.head ?? null, route: null, principal: null }
+  }
+  const { head, route, principal } = outcome
+  return { kind: 'refuse', requestId, refusal, head, route, principal }
+}
+
+/** The client left, or we failed, before there was a decision. */
+function undecided(exchange: Exchange): Refused {
+  return failedExchange(exchange, exchange.failure ?? new Refusal('head.malformed'))
+}

@@ -1,0 +1,45 @@
+/** A request of node:http as a RawHead: the parser's own list of field lines, in wire order, with nothing joined or dropped. */
+
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { RawHead } from '../model.ts'
+
+/** 122 random bits from Node's own pool; ids of clients and proxies are never taken over (SECURITY rule 28). */
+export function newRequestId(): string {
+  return randomUUID()
+}
+
+export function rawHeadOf(
+  request: IncomingMessage,
+  requestId: string,
+  receivedAtMs: number,
+  isUpgrade: boolean,
+): RawHead {
+  return {
+    requestId,
+    receivedAtMs,
+    method: request.method ?? '',
+    target: request.url ?? '',
+    httpVersion: request.httpVersionMajor === 1 && request.httpVersionMinor === 0 ? '1.0' : '1.1',
+    headers: request.rawHeaders,
+    peerAddress: request.socket.remoteAddress ?? '',
+    isUpgrade,
+  }
+}
+
+/**
+ * May this connection become a WebSocket? Only for GET over HTTP/1.1 with the one protocol `websocket` (RFC 6455 §4.1).
+ * Every other Upgrade field, h2c among them, is served as the plain request that it also is (RFC 9110 §7.8).
+ */
+export function isWebSocketUpgrade(request: IncomingMessage): boolean {
+  if (request.method !== 'GET' || request.httpVersion !== '1.1') return false
+  let protocols = 0
+  let isWebSocket = false
+  const { rawHeaders } = request
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at]!.length !== 7 || rawHeaders[at]!.toLowerCase() !== 'upgrade') continue
+    protocols++
+    isWebSocket = rawHeaders[at + 1]!.trim().toLowerCase() === 'websocket'
+  }
+  return protocols === 1 && isWebSocket
+}

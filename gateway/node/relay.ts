@@ -1,0 +1,213 @@
+/**
+ * Carries one allowed exchange: undici's events go straight to the client's response, with backpressure both ways.
+ * Whatever ends early ends on both sides: a client that leaves cancels the upstream, a torn answer tears ours.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import type { AnswerHead, ForwardPlan, HeaderList } from '../model.ts'
+import { answer, mayRetry } from '../pipeline.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { answerFailure } from './answer.ts'
+import type { Exchange } from './exchange.ts'
+import type { Sweepable } from './relay-sweep.ts'
+import { drain, requestBody } from './request-body.ts'
+import { isStaleConnection, refusalOf, stopped } from './upstream-failure.ts'
+
+/** How long a client may take no byte of an answer that waits for it. */
+const CLIENT_STALL_MS = 60_000
+
+export class Relay implements Dispatcher.DispatchHandler, Sweepable {
+  readonly #exchange: Exchange
+  readonly #snapshot: Snapshot
+  readonly #plan: ForwardPlan
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  #controller: Dispatcher.DispatchController | null = null
+  #body: Readable | null = null
+  #activeAtMs = performance.now()
+  /** Bytes the upstream's head promises; -1 when it does not say. */
+  #lengthBytes = -1
+  #stop: Error | null = null
+  #isRetried = false
+  #isStarted = false
+  #isEnded = false
+  #isPaused = false
+  #hasDrainListener = false
+
+  constructor(exchange: Exchange, plan: ForwardPlan, request: IncomingMessage, response: ServerResponse) {
+    this.#exchange = exchange
+    this.#snapshot = exchange.gateway.snapshot
+    this.#plan = plan
+    this.#request = request
+    this.#response = response
+  }
+
+  start(): void {
+    const { bodyBytes } = this.#plan.head
+    this.#exchange.gateway.sweep.add(this)
+    if (bodyBytes !== 0) {
+      this.#body = requestBody(this.#request, this.#plan.route.bodyBytesMax, () => {
+        this.#activeAtMs = performance.now()
+      })
+    }
+    this.#dispatch()
+  }
+
+  #dispatch(): void {
+    const { upstream, path, head, headers } = this.#plan
+    const { pools } = this.#exchange.gateway
+    const servername = pools.serverNameOf(upstream)
+    try {
+      pools.of(upstream).dispatch(
+        {
+          path,
+          method: head.method as Dispatcher.HttpMethod,
+          headers: head.bodyBytes > 0 ? [...headers, 'Content-Length', String(head.bodyBytes)] : (headers as string[]),
+          body: this.#body,
+          ...(servername === null ? null : { servername }),
+        } as Dispatcher.DispatchOptions,
+        this,
+      )
+    } catch (error) {
+      this.onResponseError(null, error)
+    }
+  }
+
+  /** The client has gone, or the exchange is over. */
+  close(isAborted: boolean): void {
+    this.#exchange.gateway.sweep.delete(this)
+    if (isAborted && !this.#isEnded) this.#abort(stopped('client.gone', 'the client closed the connection'))
+  }
+
+  sweep(nowMs: number): void {
+    const idleMs = nowMs - this.#activeAtMs
+    if (this.#isPaused) {
+      if (idleMs > CLIENT_STALL_MS) this.#response.destroy()
+    } else if (idleMs > this.#plan.route.timeoutMs) {
+      const isUploading = this.#body !== null && !this.#body.readableEnded && this.#body.readableLength === 0
+      const reason = isUploading && !this.#isStarted && !this.#request.complete ? 'client.stalled' : 'upstream.timeout'
+      this.#abort(stopped(reason, `no byte for ${this.#plan.route.timeoutMs} ms`))
+    }
+  }
+
+  #abort(reason: Error): void {
+    if (this.#stop !== null) return
+    this.#stop = reason
+    if (this.#controller !== null) this.#controller.abort(reason)
+    // Still waiting for a connection: nothing to abort yet, so the client is answered now and onRequestStart does the rest.
+    else this.onResponseError(null, reason)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#stop !== null) controller.abort(this.#stop)
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: unknown): void {
+    this.#activeAtMs = performance.now()
+    if (status < 200) return // RFC 9110 §15.2: a proxy may drop 1xx it did not ask for
+    const head = answer(this.#snapshot, this.#plan, { status, headers: flatten(controller.rawHeaders, headers) })
+    this.#lengthBytes = lengthOf(head, this.#plan.head.method)
+    this.#response.writeHead(status, framed(head) as string[])
+    this.#isStarted = true
+    if (this.#lengthBytes !== 0) return
+    this.#end()
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#activeAtMs = performance.now()
+    if (this.#isEnded) return
+    if (chunk.length === this.#lengthBytes) {
+      // Head and body in one write; a latin1 string costs less than a buffer here.
+      this.#end(chunk.latin1Slice())
+      return
+    }
+    this.#lengthBytes = -1 // no longer a body of one piece
+    if (this.#response.write(chunk)) return
+    this.#isPaused = true
+    controller.pause()
+    if (this.#hasDrainListener) return
+    this.#hasDrainListener = true
+    this.#response.on('drain', () => {
+      this.#activeAtMs = performance.now()
+      this.#isPaused = false
+      this.#controller?.resume()
+    })
+  }
+
+  /** Trailers are dropped: a field that no head announced has passed no policy. */
+  onResponseEnd(): void {
+    if (!this.#isEnded) this.#end()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown): void {
+    if (this.#isEnded) return
+    const { head } = this.#plan
+    const isOurs = this.#stop !== null
+    if (!this.#isRetried && !isOurs && isStaleConnection(error) && mayRetry(head, this.#isStarted)) {
+      this.#isRetried = true
+      this.#controller = null
+      this.#dispatch()
+      return
+    }
+    this.#isEnded = true
+    this.#body?.destroy()
+    const refusal = refusalOf(this.#stop ?? error)
+    this.#exchange.failure = refusal
+    const response = this.#response
+    if (response.destroyed) return
+    // Once the head has left, a torn connection is the only honest way to say "incomplete".
+    if (response.headersSent) tear(response)
+    else answerFailure(this.#exchange, refusal, this.#request, response)
+  }
+
+  #end(latin1?: string): void {
+    this.#isEnded = true
+    drain(this.#request)
+    if (latin1 === undefined) this.#response.end()
+    else this.#response.end(latin1, 'latin1')
+  }
+}
+
+/** To an HTTP/1.0 client the end of the connection is the end of the body, so only a reset says that it is not. */
+function tear(response: ServerResponse): void {
+  const { socket } = response
+  if (response.req.httpVersion === '1.0' && socket !== null && 'resetAndDestroy' in socket) socket.resetAndDestroy()
+  else response.destroy()
+}
+
+/** undici keeps an HTTP/1 head as a flat list of names and values; duplicates and spelling survive. */
+function flatten(raw: unknown, parsed: unknown): HeaderList {
+  const flat: string[] = []
+  if (Array.isArray(raw)) {
+    for (const part of raw as (Buffer | string)[]) flat.push(typeof part === 'string' ? part : part.latin1Slice())
+    return flat
+  }
+  for (const [name, value] of Object.entries(parsed as Record<string, string | string[]>)) {
+    for (const each of Array.isArray(value) ? value : [value]) flat.push(name, each)
+  }
+  return flat
+}
+
+/** RFC 9110 §8.6: no Content-Length in a 204; RFC 9110 §15.3.6: a 205 has no content. */
+function framed(head: AnswerHead): HeaderList {
+  if (head.status !== 204 && head.status !== 205) return head.headers
+  const kept: string[] = []
+  for (let at = 0; at < head.headers.length; at += 2) {
+    if (head.headers[at]!.toLowerCase() !== 'content-length') kept.push(head.headers[at]!, head.headers[at + 1]!)
+  }
+  if (head.status === 205) kept.push('Content-Length', '0')
+  return kept
+}
+
+/** Bytes of body that will follow this head; -1 when only its end will tell. */
+function lengthOf(head: AnswerHead, method: string): number {
+  if (method === 'HEAD' || head.status === 204 || head.status === 205 || head.status === 304) return -1
+  for (let at = 0; at < head.headers.length; at += 2) {
+    const name = head.headers[at]!
+    if (name.length === 14 && name.toLowerCase() === 'content-length') return Number(head.headers[at + 1])
+  }
+  return -1
+}

@@ -1,0 +1,62 @@
+/** What went wrong with an upstream, as a Refusal: the client learns whose fault it was, the log learns the rest. */
+
+import { Refusal } from '../model.ts'
+import type { Reason } from '../problem/catalogue.ts'
+
+/** Our own reasons to stop an exchange. They travel through streams and undici as the `code` of an Error, and come back out. */
+export type StopReason = 'body.too-large' | 'upstream.timeout' | 'upstream.protocol' | 'client.gone' | 'client.stalled'
+
+export function stopped(reason: StopReason, message: string): Error {
+  return Object.assign(new Error(message), { code: reason })
+}
+
+/** Codes of Node, undici and OpenSSL; whatever is not listed broke while it was open. */
+const REASON_OF: Readonly<Record<string, Reason>> = {
+  ECONNREFUSED: 'upstream.refused',
+  ENOTFOUND: 'upstream.refused',
+  EAI_AGAIN: 'upstream.refused',
+  EHOSTUNREACH: 'upstream.refused',
+  ENETUNREACH: 'upstream.refused',
+  EADDRNOTAVAIL: 'upstream.refused',
+  EACCES: 'upstream.refused',
+  'body.too-large': 'body.too-large',
+  'upstream.timeout': 'upstream.timeout',
+  'upstream.protocol': 'upstream.protocol',
+  'client.gone': 'head.malformed',
+  'client.stalled': 'head.timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'upstream.timeout',
+  ETIMEDOUT: 'upstream.timeout',
+  ERR_UPSTREAM_UPGRADE_TIMEOUT: 'upstream.timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'upstream.protocol',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'upstream.protocol',
+  UND_ERR_RES_EXCEEDED_MAX_SIZE: 'upstream.protocol',
+  ERR_INVALID_CHAR: 'upstream.protocol',
+  ERR_HTTP_INVALID_STATUS_CODE: 'upstream.protocol',
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+export function refusalOf(error: unknown): Refusal {
+  const log = logOf(error)
+  const code = codeOf(error)
+  if (code.startsWith('HPE_')) return new Refusal('upstream.protocol', { log })
+  if (code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_') || code.includes('CERT')) {
+    return new Refusal('upstream.refused', { log })
+  }
+  return new Refusal(REASON_OF[code] ?? 'upstream.terminated', { log })
+}
+
+/** A connection that was open when we chose it and dead when we used it: the one failure that a second try mends. */
+export function isStaleConnection(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
+function logOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = codeOf(error)
+  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : ''
+  return `${code === '' ? error.name : code} ${error.message}${cause}`
+}

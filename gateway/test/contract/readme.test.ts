@@ -1,0 +1,34 @@
+/** What README.md shows is real: its policy loads, and its presets are those there are. */
+
+import { expect, test } from 'vitest'
+import { compile } from '../../config/compile.ts'
+import { parsePolicy } from '../../config/parse.ts'
+import { DIALECTS } from '../../transform/identity.ts'
+import { fences, read, tableUnder } from './documents.ts'
+
+const readme = read('README.md')
+
+test('[FR-013] the page of configuration in README.md loads and compiles', () => {
+  const [text] = fences(readme, 'yaml')
+  const sources = { file: 'README.md', readEnv: () => 'A'.repeat(64), readFile: () => '' }
+  const parsed = parsePolicy(text!, {
+    ...sources,
+    readEnv: (name) => (name === 'DATABASE_URL' ? 'postgres://127.0.0.1/books' : sources.readEnv()),
+  })
+  if ('issues' in parsed) throw new Error(JSON.stringify(parsed.issues, null, 2))
+  expect(compile(parsed.config, 'test', parsed.places)).toHaveProperty('snapshot')
+})
+
+test('[FR-007] the presets in README.md are those that can be written', () => {
+  const rows = tableUnder(readme, '### Identity for the application').map(([name]) => name!.split(' ')[0])
+  expect(rows.filter((name) => name !== 'a').toSorted()).toEqual(Object.keys(DIALECTS).toSorted())
+})
+
+test('[FR-027] every command in README.md is one of package.json or of the gateway', () => {
+  const commands = fences(readme, 'sh').flatMap((block) => block.trim().split('\n'))
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  for (const command of commands) {
+    const script = /^npm (\w+)$/.exec(command)?.[1]
+    expect(script === undefined ? command.startsWith('curl ') : script in scripts, command).toBe(true)
+  }
+})
