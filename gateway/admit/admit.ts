@@ -95,4 +95,3 @@ function readTarget(rules: AdmissionRules, raw: RawHead, authority: string): Can
 
 const SLASH = 0x2f
 const ABSOLUTE = /^(https?):\/\/([^/?#]+)(.*)$/is
-

@@ -3,7 +3,15 @@
  * and a fact that is missing never satisfies anything.
  */
 
-import { type Access, ALLOW, type Decision, type PolicyFacts, type Principal, Refusal, type Requirement } from '../model.ts'
+import {
+  type Access,
+  ALLOW,
+  type Decision,
+  type PolicyFacts,
+  type Principal,
+  Refusal,
+  type Requirement,
+} from '../model.ts'
 
 const DENIED = Object.freeze(new Refusal('route.denied'))
 const NO_CREDENTIAL = Object.freeze(new Refusal('credential.missing'))
@@ -36,12 +44,7 @@ export function authorize(
 }
 
 /** Keys are ANDed, the values of a list ORed. The condition comes last: it costs most and may read everything else. */
-function meets(
-  access: Requirement,
-  principal: Principal,
-  facts: PolicyFacts,
-  allowUnverifiedEmail: boolean,
-): Decision {
+function meets(access: Requirement, principal: Principal, facts: PolicyFacts, allowUnverifiedEmail: boolean): Decision {
   const { roles, scopes, emails, when } = access
   const isAccepted = access.with.length === 0 ? isInteractive(principal) : access.with.includes(principal.credential)
   if (!isAccepted) return WRONG_CREDENTIAL

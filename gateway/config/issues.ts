@@ -80,7 +80,8 @@ export function formatIssues(issues: readonly Issue[]): string {
 }
 
 function formatIssue({ file, line, column, length, path, message, cure, source }: Issue): string {
-  const head = line === 0 ? `${file}  ${path === '' ? '' : `${path}: `}${message}` : `${file}:${line}:${column}  ${message}`
+  const head =
+    line === 0 ? `${file}  ${path === '' ? '' : `${path}: `}${message}` : `${file}:${line}:${column}  ${message}`
   const number = String(line)
   const gutter = ' '.repeat(number.length)
   const shown = source.length > SOURCE_CHARS_MAX ? `${source.slice(0, SOURCE_CHARS_MAX)}...` : source
@@ -122,7 +123,8 @@ function editDistance(a: string, b: string, limit: number): number {
     for (let j = 1; j <= b.length; j += 1) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1
       row[j] = Math.min(row[j - 1]! + 1, last[j]! + 1, last[j - 1]! + cost)
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j]!, before[j - 2]! + 1)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j]!, before[j - 2]! + 1)
     }
     ;[before, last] = [last, row]
   }

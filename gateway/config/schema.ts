@@ -2,6 +2,7 @@
  * The shape of config/gateway.yaml. This file is the source; config/gateway.schema.json is generated from it.
  * Objects are strict: a misspelt key is an error, never a default. No default weakens security; what does says so in its name.
  */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { z } from 'zod'
 import { AccessConfig } from './access-schema.ts'
@@ -14,11 +15,16 @@ const DAY_MS = 86_400_000
 
 const Origin = z
   .string()
-  .regex(/^https?:\/\/[^\s/?#@]+\/?$/i, { error: 'expected the public URL without path or query, such as `https://books.example.com`' })
+  .regex(/^https?:\/\/[^\s/?#@]+\/?$/i, {
+    error: 'expected the public URL without path or query, such as `https://books.example.com`',
+  })
   .transform((text, context) => {
     const url = URL.parse(text)
     if (url !== null && url.hostname !== '') return url.origin
-    context.addIssue({ code: 'custom', message: 'expected the public URL without path or query, such as `https://books.example.com`' })
+    context.addIssue({
+      code: 'custom',
+      message: 'expected the public URL without path or query, such as `https://books.example.com`',
+    })
     return z.NEVER
   })
 
@@ -34,15 +40,22 @@ const Listen = z
   })
   .refine(({ port }) => port <= 65_535, { error: 'expected a port of at most 65535' })
 
-const Secret = z.string().min(32, { error: 'expected at least 32 characters of randomness: `openssl rand -base64 48` makes one' })
+const Secret = z
+  .string()
+  .min(32, { error: 'expected at least 32 characters of randomness: `openssl rand -base64 48` makes one' })
 
 const Store = z
   .strictObject({
     database: z
       .string()
-      .regex(/^postgres(?:ql)?:\/\/\S+$/, { error: 'expected a Postgres URL, such as `postgres://postern@db.internal/postern`' })
+      .regex(/^postgres(?:ql)?:\/\/\S+$/, {
+        error: 'expected a Postgres URL, such as `postgres://postern@db.internal/postern`',
+      })
       .optional()
-      .meta({ description: 'Users and sessions. Absent: an embedded SQLite under ./data.', examples: ['${env:DATABASE_URL?}'] }),
+      .meta({
+        description: 'Users and sessions. Absent: an embedded SQLite under ./data.',
+        examples: ['${env:DATABASE_URL?}'],
+      }),
     redis: z
       .string()
       .regex(/^rediss?:\/\/\S+$/, { error: 'expected a Redis URL, such as `rediss://redis.internal:6379`' })
@@ -52,12 +65,19 @@ const Store = z
       description: 'The secret all keys are derived from: 32 random bytes or more. Only as a reference.',
       examples: ['${env:POSTERN_SECRET?}', '${file:/run/secrets/postern}'],
     }),
-    secrets: z.array(Secret).min(1).max(8).optional().meta({
-      description: 'Several secrets, newest first: the first signs, all verify. In place of `secret`.',
-      examples: [['${env:POSTERN_SECRET}', '${env:POSTERN_SECRET_OLD}']],
-    }),
+    secrets: z
+      .array(Secret)
+      .min(1)
+      .max(8)
+      .optional()
+      .meta({
+        description: 'Several secrets, newest first: the first signs, all verify. In place of `secret`.',
+        examples: [['${env:POSTERN_SECRET}', '${env:POSTERN_SECRET_OLD}']],
+      }),
   })
-  .refine(({ secret, secrets }) => secret === undefined || secrets === undefined, { error: 'write `secret` or `secrets`, not both' })
+  .refine(({ secret, secrets }) => secret === undefined || secrets === undefined, {
+    error: 'write `secret` or `secrets`, not both',
+  })
   .transform(({ database, redis, secret, secrets }) => ({
     ...(database === undefined ? {} : { database }),
     ...(redis === undefined ? {} : { redis }),
@@ -65,28 +85,46 @@ const Store = z
   }))
 
 const Login = z.strictObject({
-  methods: z.array(z.enum(['password'])).min(1).default(['password']).meta({ description: 'Ways to sign in.', examples: [['password']] }),
-  signup: z.enum(['open', 'invite', 'closed']).default('invite').meta({
-    description: 'Who may make an account: everybody, those an admin makes one for, or nobody.',
-    examples: ['invite'],
-  }),
+  methods: z
+    .array(z.enum(['password']))
+    .min(1)
+    .default(['password'])
+    .meta({ description: 'Ways to sign in.', examples: [['password']] }),
+  signup: z
+    .enum(['open', 'invite', 'closed'])
+    .default('invite')
+    .meta({
+      description: 'Who may make an account: everybody, those an admin makes one for, or nobody.',
+      examples: ['invite'],
+    }),
   session: z
     .strictObject({
-      idle: duration(60_000, 365 * DAY_MS).default(8 * 3_600_000).meta({ description: 'A session unused for so long ends.', examples: ['8h'] }),
-      max: duration(60_000, 365 * DAY_MS).default(30 * DAY_MS).meta({ description: 'A session ends after so long, used or not.', examples: ['30d'] }),
+      idle: duration(60_000, 365 * DAY_MS)
+        .prefault('8h')
+        .meta({ description: 'A session unused for so long ends.', examples: ['8h'] }),
+      max: duration(60_000, 365 * DAY_MS)
+        .prefault('30d')
+        .meta({ description: 'A session ends after so long, used or not.', examples: ['30d'] }),
     })
     .refine(({ idle, max }) => idle <= max, { error: '`idle` must not be longer than `max`' })
     .transform(({ idle, max }) => ({ idleMs: idle, maxMs: max }))
     .prefault({})
     .meta({ description: 'How long a session lives.', examples: [{ idle: '8h', max: '30d' }] }),
-  allowUnverifiedEmail: z.boolean().default(false).meta({
-    description: 'Sends and matches e-mail addresses nobody has proved to own. For demos.',
-    examples: [false],
-  }),
+  allowUnverifiedEmail: z
+    .boolean()
+    .default(false)
+    .meta({
+      description: 'Sends and matches e-mail addresses nobody has proved to own. For demos.',
+      examples: [false],
+    }),
   rateLimits: z
     .strictObject({
-      signIn: rate().default({ count: 10, windowMs: 60_000 }).meta({ description: 'Attempts to sign in per client address.', examples: ['10/min'] }),
-      signUp: rate().default({ count: 5, windowMs: 60_000 }).meta({ description: 'Attempts to make an account per client address.', examples: ['5/min'] }),
+      signIn: rate()
+        .prefault('10/min')
+        .meta({ description: 'Attempts to sign in per client address.', examples: ['10/min'] }),
+      signUp: rate()
+        .prefault('5/min')
+        .meta({ description: 'Attempts to make an account per client address.', examples: ['5/min'] }),
     })
     .prefault({})
     .meta({ description: 'Limits on guessing.', examples: [{ signIn: '10/min', signUp: '5/min' }] }),
@@ -109,61 +147,107 @@ const UpstreamOptions = z.strictObject({
     description: 'How the upstream is told who calls: a preset, `none`, or a map of header to claim.',
     examples: ['forwarded', { 'X-User-Id': 'id', 'X-User-Email': 'email' }],
   }),
-  assertion: z.boolean().default(true).meta({
-    description: 'Sign who calls in X-Postern-Assertion, so that the upstream can have proof.',
-    examples: [true],
-  }),
-  paths: z.enum(['lenient', 'exact']).default('lenient').meta({
-    description: '`exact`: the upstream reads paths literally, so ambiguous spellings are let through.',
-    examples: ['exact'],
-  }),
-  host: z.enum(['public', 'upstream']).default('public').meta({
-    description: 'The Host the upstream sees: the public one, or its own.',
-    examples: ['public'],
-  }),
-  allowPlainHttpUpstream: z.boolean().default(false).meta({
-    description: 'Allows http:// to an upstream outside loopback and private networks: identity travels in the clear.',
-    examples: [false],
-  }),
+  assertion: z
+    .boolean()
+    .default(true)
+    .meta({
+      description: 'Sign who calls in X-Postern-Assertion, so that the upstream can have proof.',
+      examples: [true],
+    }),
+  paths: z
+    .enum(['lenient', 'exact'])
+    .default('lenient')
+    .meta({
+      description: '`exact`: the upstream reads paths literally, so ambiguous spellings are let through.',
+      examples: ['exact'],
+    }),
+  host: z
+    .enum(['public', 'upstream'])
+    .default('public')
+    .meta({
+      description: 'The Host the upstream sees: the public one, or its own.',
+      examples: ['public'],
+    }),
+  allowPlainHttpUpstream: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Allows http:// to an upstream outside loopback and private networks: identity travels in the clear.',
+      examples: [false],
+    }),
 })
 
 export const UpstreamConfig = z.union([UpstreamUrl.transform((url) => UpstreamOptions.parse({ url })), UpstreamOptions])
 
 /** What a strip rule removes and a route may let through again. Never an identity header, never framing. */
 export const REQUEST_HEADERS = ['Authorization', 'X-API-Key'] as const
-export const RESPONSE_HEADERS = ['Alt-Svc', 'Clear-Site-Data', 'NEL', 'Report-To', 'Reporting-Endpoints', 'Service-Worker-Allowed'] as const
+export const RESPONSE_HEADERS = [
+  'Alt-Svc',
+  'Clear-Site-Data',
+  'NEL',
+  'Report-To',
+  'Reporting-Endpoints',
+  'Service-Worker-Allowed',
+] as const
 
 const Body = byteSize(64 * 1024 ** 3)
 const Timeout = duration(1, DAY_MS)
 
 export const RouteConfig = z.strictObject({
-  to: z.string().optional().meta({ description: 'The upstream, by its name under `upstreams`.', examples: ['books'] }),
-  access: AccessConfig.optional().meta({ description: 'Who may come in. Absent: `defaults.access`.', examples: ['login'] }),
+  to: z
+    .string()
+    .optional()
+    .meta({ description: 'The upstream, by its name under `upstreams`.', examples: ['books'] }),
+  access: AccessConfig.optional().meta({
+    description: 'Who may come in. Absent: `defaults.access`.',
+    examples: ['login'],
+  }),
   body: Body.optional().meta({ description: 'Longest request body.', examples: ['10MiB'] }),
-  timeout: Timeout.optional().meta({ description: 'Longest silence of the upstream, its first byte included.', examples: ['5m'] }),
-  serviceWorker: z.enum(['allow']).optional().meta({
-    description: 'Lets browsers register service workers from this route.',
-    examples: ['allow'],
+  timeout: Timeout.optional().meta({
+    description: 'Longest silence of the upstream, its first byte included.',
+    examples: ['5m'],
   }),
-  sharedCache: z.enum(['allow']).optional().meta({
-    description: 'Lets answers made for somebody leave with the caching the upstream gave them.',
-    examples: ['allow'],
-  }),
+  serviceWorker: z
+    .enum(['allow'])
+    .optional()
+    .meta({
+      description: 'Lets browsers register service workers from this route.',
+      examples: ['allow'],
+    }),
+  sharedCache: z
+    .enum(['allow'])
+    .optional()
+    .meta({
+      description: 'Lets answers made for somebody leave with the caching the upstream gave them.',
+      examples: ['allow'],
+    }),
   allowHeaderNames: z
-    .array(z.string().regex(/^(?=.*[^A-Za-z0-9-])[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, {
-      error: 'expected a literal header name that holds a character outside letters, digits and `-`',
-    }))
+    .array(
+      z.string().regex(/^(?=.*[^A-Za-z0-9-])[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, {
+        error: 'expected a literal header name that holds a character outside letters, digits and `-`',
+      }),
+    )
     .max(32)
     .default([])
-    .meta({ description: 'Header names with `_` or `.` that are let through; all others are dropped.', examples: [['X_Legacy']] }),
-  allowRequestHeaders: z.array(z.enum(REQUEST_HEADERS)).default([]).meta({
-    description: 'Credentials of the client that this route passes on to the upstream.',
-    examples: [['Authorization']],
-  }),
-  allowResponseHeaders: z.array(z.enum(RESPONSE_HEADERS)).default([]).meta({
-    description: 'Headers of the upstream that are otherwise removed because they act on the whole origin.',
-    examples: [['Clear-Site-Data']],
-  }),
+    .meta({
+      description: 'Header names with `_` or `.` that are let through; all others are dropped.',
+      examples: [['X_Legacy']],
+    }),
+  allowRequestHeaders: z
+    .array(z.enum(REQUEST_HEADERS))
+    .default([])
+    .meta({
+      description: 'Credentials of the client that this route passes on to the upstream.',
+      examples: [['Authorization']],
+    }),
+  allowResponseHeaders: z
+    .array(z.enum(RESPONSE_HEADERS))
+    .default([])
+    .meta({
+      description: 'Headers of the upstream that are otherwise removed because they act on the whole origin.',
+      examples: [['Clear-Site-Data']],
+    }),
 })
 
 export const GatewayConfig = z.strictObject({
@@ -172,22 +256,41 @@ export const GatewayConfig = z.strictObject({
     description: 'The one public URL: cookies, redirects, CSRF, WebSocket Origin and the issuer of what we sign.',
     examples: ['https://books.example.com'],
   }),
-  listen: Listen.prefault('127.0.0.1:8080').meta({ description: 'Address and port to listen on.', examples: ['127.0.0.1:8080'] }),
+  listen: Listen.prefault('127.0.0.1:8080').meta({
+    description: 'Address and port to listen on.',
+    examples: ['127.0.0.1:8080'],
+  }),
   trust: z
-    .array(z.string().regex(/^[0-9a-fA-F:.]+(?:\/\d{1,3})?$/, { error: 'expected an address or a CIDR, such as `10.0.0.0/8`' }))
+    .array(
+      z
+        .string()
+        .regex(/^[0-9a-fA-F:.]+(?:\/\d{1,3})?$/, { error: 'expected an address or a CIDR, such as `10.0.0.0/8`' }),
+    )
     .max(256)
     .default([])
-    .meta({ description: 'Proxies in front of the gateway. Empty: no X-Forwarded-* is believed.', examples: [['10.0.0.0/8']] }),
-  store: Store.prefault({}).meta({ description: 'Where state lives.', examples: [{ database: '${env:DATABASE_URL?}' }] }),
+    .meta({
+      description: 'Proxies in front of the gateway. Empty: no X-Forwarded-* is believed.',
+      examples: [['10.0.0.0/8']],
+    }),
+  store: Store.prefault({}).meta({
+    description: 'Where state lives.',
+    examples: [{ database: '${env:DATABASE_URL?}' }],
+  }),
   login: Login.prefault({}).meta({ description: 'How people sign in.', examples: [{ signup: 'invite' }] }),
   upstreams: z
-    .record(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'expected a name of small letters, digits and `-`' }), UpstreamConfig)
+    .record(
+      z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'expected a name of small letters, digits and `-`' }),
+      UpstreamConfig,
+    )
     .meta({ description: 'Backends by name: a URL, or a map.', examples: [{ books: 'http://127.0.0.1:9000' }] }),
   defaults: z
     .strictObject({
-      access: AccessConfig.default('deny').meta({ description: 'Access of routes that name none.', examples: ['deny'] }),
-      body: Body.default(1024 ** 2).meta({ description: 'Longest request body.', examples: ['1MiB'] }),
-      timeout: Timeout.default(30_000).meta({ description: 'Longest silence of an upstream.', examples: ['30s'] }),
+      access: AccessConfig.default('deny').meta({
+        description: 'Access of routes that name none.',
+        examples: ['deny'],
+      }),
+      body: Body.prefault('1MiB').meta({ description: 'Longest request body.', examples: ['1MiB'] }),
+      timeout: Timeout.prefault('30s').meta({ description: 'Longest silence of an upstream.', examples: ['30s'] }),
     })
     .prefault({})
     .meta({ description: 'What routes have unless they say otherwise.', examples: [{ body: '1MiB', timeout: '30s' }] }),
@@ -195,13 +298,17 @@ export const GatewayConfig = z.strictObject({
     .strictObject({
       perAddress: z
         .union([z.literal('off'), rate()])
-        .default({ count: 1000, windowMs: 1000 })
-        .meta({ description: 'Requests per client address, counted before any cryptography; or `off`.', examples: ['1000/s'] }),
+        .prefault('1000/s')
+        .meta({
+          description: 'Requests per client address, counted before any cryptography; or `off`.',
+          examples: ['1000/s'],
+        }),
     })
     .prefault({})
     .meta({ description: 'Limits on every request.', examples: [{ perAddress: '1000/s' }] }),
   routes: z.record(z.string(), RouteConfig).meta({
-    description: 'Patterns: literal segments, `:name`, `*`, trailing `/**`. The most specific wins; a path nobody names does not exist.',
+    description:
+      'Patterns: literal segments, `:name`, `*`, trailing `/**`. The most specific wins; a path nobody names does not exist.',
     examples: [{ '/**': { to: 'books', access: 'login' } }],
   }),
 })

@@ -2,6 +2,7 @@
  * References to what must not stand in the file: `${env:NAME}`, `${env:NAME?}` and `${file:path}`.
  * They are resolved in secrets and addresses only, and a literal secret is refused (SECURITY rule 28).
  */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { type Issue, issueAt, type Path, type Places, type Trouble } from './issues.ts'
 
@@ -40,7 +41,8 @@ export function resolveReferences(
   }
   const visit = (value: unknown, path: Path): unknown => {
     if (typeof value === 'string') return resolveText(value, path)
-    if (Array.isArray(value)) return value.map((item, at) => visit(item, [...path, at])).filter((item) => item !== ABSENT)
+    if (Array.isArray(value))
+      return value.map((item, at) => visit(item, [...path, at])).filter((item) => item !== ABSENT)
     if (typeof value !== 'object' || value === null) return value
     const resolved: Record<string, unknown> = {}
     for (const [key, item] of Object.entries(value)) {
@@ -100,12 +102,16 @@ function readReference(inner: string, isWhole: boolean, sources: Sources): strin
     return { message: `\`\${${inner}}\` cannot be optional here`, cure: '`?` is for `${env:NAME?}` as a whole value' }
   }
   if (scheme === 'env') {
-    if (!ENV_NAME.test(name)) return { message: `\`${name}\` is not the name of a variable`, cure: 'write `${env:NAME}`' }
+    if (!ENV_NAME.test(name))
+      return { message: `\`${name}\` is not the name of a variable`, cure: 'write `${env:NAME}`' }
     const value = sources.readEnv(name)
     if (value !== undefined && value !== '') return value
     if (optional !== undefined) return null
     const what = value === undefined ? 'not set' : 'empty'
-    return { message: `the variable ${name} is ${what}`, cure: `set it, or write \`\${env:${name}?}\` where the key may be absent` }
+    return {
+      message: `the variable ${name} is ${what}`,
+      cure: `set it, or write \`\${env:${name}?}\` where the key may be absent`,
+    }
   }
   try {
     const text = sources.readFile(name).replace(/\r?\n$/, '')

@@ -2,6 +2,7 @@
  * Reads YAML into plain values, with the place of each. A small YAML: no anchors, aliases, tags or merge keys, no duplicate keys,
  * one document, bounded size and depth (SECURITY rule 36). All errors at once.
  */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, visit } from 'yaml'
 import { type Issue, mask, type Path, type Place, type Places, pathKey } from './issues.ts'
@@ -44,7 +45,9 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     if (found === null) return false
     const bare = found[1]!
     const quoted = source.replace(bare, `"${bare}"`).trim()
-    const message = bare.startsWith('$') ? '`${...}` inside { } or [ ] must be quoted in YAML' : 'a value that begins with `*` must be quoted in YAML'
+    const message = bare.startsWith('$')
+      ? '`${...}` inside { } or [ ] must be quoted in YAML'
+      : 'a value that begins with `*` must be quoted in YAML'
     report({ line, column: found.index + 1, length: bare.length }, message, `write\n  ${quoted}`)
     return true
   }
@@ -67,7 +70,13 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
   })
   for (let line = 1; line <= lines.length; line += 1) if (BARE_REFERENCE.test(lines[line - 1]!)) reportBare(line)
   for (const error of [...document.errors, ...document.warnings]) {
-    if (issues.length > 0 && seen.size > 0 && document.errors.length > 0 && issues.some((issue) => issue.message.includes('quoted'))) break
+    if (
+      issues.length > 0 &&
+      seen.size > 0 &&
+      document.errors.length > 0 &&
+      issues.some((issue) => issue.message.includes('quoted'))
+    )
+      break
     const place = at(error.pos, 1)
     if (!reportBare(place.line)) report(place, yamlMessage(error.message), yamlCure(error.code))
   }
@@ -76,11 +85,16 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
   visit(document, {
     Alias: (_, node) => {
       const place = at(node.range)
-      if (!reportBare(place.line)) report(place, 'aliases are not available', 'write the value again, or quote it if it begins with `*`')
+      if (!reportBare(place.line))
+        report(place, 'aliases are not available', 'write the value again, or quote it if it begins with `*`')
     },
     Node: (_, node) => {
       if ('anchor' in node && node.anchor !== undefined) {
-        report(at(node.range), `anchors are not available: \`&${node.anchor}\``, 'write the value without `&`, or quote it')
+        report(
+          at(node.range),
+          `anchors are not available: \`&${node.anchor}\``,
+          'write the value without `&`, or quote it',
+        )
       }
       if ('tag' in node && node.tag !== undefined && !IMPLIED_TAG.test(node.tag)) {
         report(at(node.range), `tags are not available: \`${node.tag}\``, 'write the value without `!`')
@@ -91,7 +105,10 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
   const places = new Map<string, { key: Place | null; value: Place }>()
   const read = (node: unknown, path: Path, key: Place | null): unknown => {
     const range = isMap(node) || isSeq(node) || isScalar(node) || isAlias(node) ? node.range : null
-    places.set(pathKey(path), { key, value: range === null && key !== null ? key : at([range?.[0] ?? 0, range?.[1] ?? 0]) })
+    places.set(pathKey(path), {
+      key,
+      value: range === null && key !== null ? key : at([range?.[0] ?? 0, range?.[1] ?? 0]),
+    })
     if (path.length > DEPTH_MAX) {
       report(at(range, 1), 'the policy file is nested too deeply', `keep within ${DEPTH_MAX} levels`)
       return null
@@ -106,14 +123,21 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     for (const { key, value } of items) {
       const place = at(isScalar(key) ? key.range : null)
       if (!isScalar(key) || typeof key.value !== 'string' || key.value === '__proto__') {
-        report(isScalar(key) ? place : at((key as { range?: number[] } | null)?.range, 1), 'a key must be plain text', 'quote it')
+        report(
+          isScalar(key) ? place : at((key as { range?: number[] } | null)?.range, 1),
+          'a key must be plain text',
+          'quote it',
+        )
         continue
       }
       const name = key.value
       const first = lineOf.get(name)
       if (first !== undefined) report(place, `\`${name}\` stands twice, first in line ${first}`, 'keep one of them')
       lineOf.set(name, place.line)
-      map[name] = read(value, [...path, name], { ...place, length: Math.max(1, (key.range?.[1] ?? 0) - (key.range?.[0] ?? 0)) })
+      map[name] = read(value, [...path, name], {
+        ...place,
+        length: Math.max(1, (key.range?.[1] ?? 0) - (key.range?.[0] ?? 0)),
+      })
     }
     return map
   }
@@ -142,6 +166,7 @@ function yamlMessage(message: string): string {
 function yamlCure(code: string): string {
   if (code === 'TAB_AS_INDENT') return 'indent with blanks, never with tabs'
   if (code === 'MULTIPLE_DOCS') return 'keep one document in the file'
-  if (code === 'BAD_INDENT' || code === 'BLOCK_AS_IMPLICIT_KEY') return 'check the indentation of this line and the one above'
+  if (code === 'BAD_INDENT' || code === 'BLOCK_AS_IMPLICIT_KEY')
+    return 'check the indentation of this line and the one above'
   return 'check the punctuation of this line and the one above; text with `: ` or ` #` in it needs quotes'
 }

@@ -1,4 +1,4 @@
-/** Signing in and signing up by form: the provider judges, every cookie it sets is passed on, and a session that was here before ends. */
+/** Signing in and signing up by form: the provider judges, ends the session that was here before, and every cookie it sets is passed on. */
 
 import { Refusal } from '../model.ts'
 import { cookieHeaders, pageAnswer, refusalAnswer, seeOther } from './answers.ts'
@@ -9,7 +9,7 @@ import { type SignInView, signInPage } from './pages/sign-in.ts'
 import { type SignUpView, signUpClosedPage, signUpPage } from './pages/sign-up.ts'
 import { askProvider, isDone, outageOf, type ProviderAnswer } from './provider-call.ts'
 import { type WayBack, wayBack } from './return-target.ts'
-import { displayName, ownCookie, visitorIfKnown } from './visitor.ts'
+import { displayName, visitorIfKnown } from './visitor.ts'
 
 export async function showSignIn(deps: PageDeps, request: Request): Promise<Response> {
   const back = await wayBackOf(deps, request)
@@ -30,7 +30,6 @@ export async function signIn(deps: PageDeps, request: Request): Promise<Response
     const { status, alert } = outageOf(answer) ?? { status: 422, alert: signInAlert(answer) }
     return pageAnswer(status, signInPage({ ...view, alert }), retryHeaders(answer))
   }
-  await endFormerSession(deps, request)
   return seeOther(view.returnPath, cookieHeaders(answer.setCookies))
 }
 
@@ -65,7 +64,6 @@ export async function signUp(deps: PageDeps, request: Request): Promise<Response
   }
   // An account that was made without a session has to sign in first.
   if (answer.setCookies.length === 0) return seeOther(withReturn('/_postern/sign-in', back.sealed))
-  await endFormerSession(deps, request)
   return seeOther(back.path, cookieHeaders(answer.setCookies))
 }
 
@@ -89,15 +87,6 @@ const SIGN_UP_COMPLAINTS: Readonly<Record<string, SignUpView['errors']>> = {
   INVALID_EMAIL: { email: 'Enter an e-mail address, such as name@example.com.' },
   PASSWORD_TOO_SHORT: { password: 'That password is too short.' },
   PASSWORD_TOO_LONG: { password: 'That password is too long.' },
-}
-
-/**
- * The session this browser held until now (SECURITY rule 16): a cookie planted before sign-in, or left by whoever sat
- * here before, opens nothing afterwards. That it failed is logged and does not undo the sign-in.
- */
-async function endFormerSession(deps: PageDeps, request: Request): Promise<void> {
-  if (ownCookie(request, deps.sessionCookieName) === null) return
-  await askProvider(deps, request, 'POST', '/sign-out')
 }
 
 async function wayBackOf(deps: PageDeps, request: Request): Promise<WayBack> {

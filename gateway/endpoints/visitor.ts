@@ -36,7 +36,7 @@ export function displayName(principal: Principal): string {
 }
 
 /** Value of our session cookie as presented, or null. Given twice it is nobody's, as `admit` has it. */
-export function ownCookie(request: Request, name: string): string | null {
+function ownCookie(request: Request, name: string): string | null {
   const values = cookieValues(request.headers.get('cookie') ?? '', name)
   return values.length === 1 ? values[0]! : null
 }

@@ -90,7 +90,9 @@ export function compileTrust(texts: readonly string[]): (address: string) => boo
     const normal = parseAddress(address)
     if (normal === null) return false
     const parsed = ipaddr.parse(normal)
-    const isTrusted = cidrs.some((cidr) => cidr.address.kind() === parsed.kind() && parsed.match(cidr.address, cidr.bits))
+    const isTrusted = cidrs.some(
+      (cidr) => cidr.address.kind() === parsed.kind() && parsed.match(cidr.address, cidr.bits),
+    )
     if (answers.size >= REMEMBERED_MAX) answers.clear()
     answers.set(address, isTrusted)
     return isTrusted

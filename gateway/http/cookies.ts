@@ -20,29 +20,23 @@ const NONE: readonly string[] = Object.freeze([])
 export type OwnCookie = (text: string) => boolean
 
 /**
- * Compiles cookie name prefixes into a test. A nameless `=ours=x` is ours too: browsers send it back as `ours=x`
- * (RFC 6265bis §5.7 refuses it for `__Host-` names only). `__Host-` and `__Secure-` are looked behind.
+ * Compiles cookie name prefixes into a test. Case, blanks and name prefixes in front are looked behind. A nameless `=ours=x`
+ * is ours too: browsers send it back as `ours=x` (RFC 6265bis §5.7 refuses that for `__Host-` and `__Secure-` names only).
  */
 export function ownCookieTest(prefixes: readonly string[]): OwnCookie {
   const known = tests.get(prefixes)
   if (known !== undefined) return known
-  const stems = prefixes.map((prefix) => stemOf(prefix))
-  const isOwn: OwnCookie = (text) => {
-    const stem = stemOf(text)
-    return stems.some((own) => stem.startsWith(own))
-  }
+  const stems = prefixes.map((prefix) => prefix.replace(LEADING, '').replace(/[^A-Za-z0-9]/g, '\\$&'))
+  const own = new RegExp(`${LEADING.source}(?:${stems.join('|')})`, 'i')
+  const isOwn: OwnCookie = stems.length === 0 ? () => false : (text) => own.test(text)
   tests.set(prefixes, isOwn)
   return isOwn
 }
 
 const tests = new WeakMap<readonly string[], OwnCookie>()
 
-function stemOf(text: string): string {
-  return text.toLowerCase().replace(LEADING, '')
-}
-
-/** Blanks and `=` in front, and name prefixes (RFC 6265bis §4.1.3 and the later `__Http-`), however many. */
-const LEADING = /^(?:[\s=]|__host-|__secure-|__http-)+/
+/** RFC 6265bis §4.1.3, the later `__Http-` too, however many. */
+const LEADING = /^(?:[\s=]|__host-|__secure-|__http-)*/i
 
 /** The Cookie value without our cookies; null when none is left. Others keep their bytes and order. */
 export function withoutOwnCookies(cookies: string, isOwn: OwnCookie): string | null {

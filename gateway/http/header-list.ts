@@ -19,15 +19,6 @@ export function firstValue(headers: HeaderList, lower: string): string | null {
   return null
 }
 
-/** A copy without the fields whose lower-case names are given. */
-export function without(headers: HeaderList, lowers: ReadonlySet<string>): string[] {
-  const kept: string[] = []
-  for (let at = 0; at < headers.length; at += 2) {
-    if (!lowers.has(headers[at]!.toLowerCase())) kept.push(headers[at]!, headers[at + 1]!)
-  }
-  return kept
-}
-
 function isNamed(name: string, lower: string): boolean {
   return name.length === lower.length && (name === lower || name.toLowerCase() === lower)
 }
@@ -37,6 +28,7 @@ function isNamed(name: string, lower: string): boolean {
  * does not part. Null when a quote is never closed: then nobody can say where a member ends.
  */
 export function listMembers(value: string): readonly string[] | null {
+  if (!value.includes('"')) return value.split(',').map(trimmed).filter(Boolean)
   const members: string[] = []
   let start = 0
   let isQuoted = false
@@ -54,4 +46,8 @@ export function listMembers(value: string): readonly string[] | null {
     }
   }
   return isQuoted ? null : members
+}
+
+function trimmed(member: string): string {
+  return member.trim()
 }

@@ -20,10 +20,7 @@ const ONLY_NOWHERE: readonly string[] = Object.freeze([NOWHERE])
  * and slash trimmed, case folded, and all of these together until nothing new appears. Empty for nearly every path.
  * `canonicalPath` is the canonicalizer that each reading is put through again.
  */
-export function readOtherwise(
-  path: string,
-  canonicalPath: (text: string) => string | Refusal,
-): readonly string[] {
+export function readOtherwise(path: string, canonicalPath: (text: string) => string | Refusal): readonly string[] {
   if (!PECULIAR.test(path) || path === '/') return NONE
   if (ONLY_UPPER_CASE.test(path)) return [path.toLowerCase()]
   if (path.length > CHARS_MAX) return ONLY_NOWHERE
@@ -49,7 +46,7 @@ const ONLY_UPPER_CASE = /^(?:\/[A-Za-z0-9_~!$&'()*+,=:@-]+(?:\.+[A-Za-z0-9_~!$&'
 const READERS: readonly ((path: string) => string)[] = [collapse, dropParameters, decodeAgain, trim, fold]
 
 function collapse(path: string): string {
-  return path.replace(/\/{2,}/g, '/')
+  return path.includes('//') ? path.replace(/\/{2,}/g, '/') : path
 }
 
 /** Servlet containers end a segment at `;`, some after decoding it. */
@@ -59,12 +56,14 @@ function dropParameters(path: string): string {
 
 /** A server that decodes twice; and since it parses what it decoded, `?` and `#` then end the path. */
 function decodeAgain(path: string): string {
+  if (!path.includes('%')) return path
   const end = path.search(/%(?:3f|23)/i)
   return (end < 0 ? path : path.slice(0, end)).replace(/%25(?=[0-9a-f]{2}|u[0-9a-f]{4})/gi, '%')
 }
 
 /** Windows drops dots and blanks at the end of a name; many routers drop the last slash. */
 function trim(path: string): string {
+  if (!TRIMMED.test(path)) return path
   const segments = path.split('/')
   for (let at = 1; at < segments.length; at += 1) {
     const segment = segments[at]!
@@ -81,7 +80,12 @@ function trim(path: string): string {
   return segments.join('/')
 }
 
+const TRIMMED = /(?:\.|%20)(?:\/|$)|.\/$/
+
 /** Escapes keep the case of their digits: they are compared by what they decode to. */
 function fold(path: string): string {
-  return path.replace(/(%..)|[A-Z]+/g, (text, escape: string | undefined) => escape ?? text.toLowerCase())
+  if (!UPPER_CASE.test(path)) return path
+  return path.replace(/(%..)|[A-Z]+/g, (text, escaped: string | undefined) => escaped ?? text.toLowerCase())
 }
+
+const UPPER_CASE = /[A-Z]/

@@ -70,7 +70,7 @@ const ESCAPED_SEPARATOR = /%(?:2f|5c)/i
 /** RFC 3629 §10: longer spellings of a character that has a shorter one, `%c0%af` for a slash. Never UTF-8, always a trick. */
 const OVERLONG = /%(?:c[01]%[89ab]|e0%[89]|f0%8)[0-9a-f]/i
 
-function unreserved(escape: string): string {
-  const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
-  return /[A-Za-z0-9._~-]/.test(char) ? char : escape
+function unreserved(escaped: string): string {
+  const char = String.fromCharCode(Number.parseInt(escaped.slice(1), 16))
+  return /[A-Za-z0-9._~-]/.test(char) ? char : escaped
 }

@@ -13,7 +13,7 @@ import { answerFailure } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import type { Sweepable } from './relay-sweep.ts'
 import { drain, requestBody } from './request-body.ts'
-import { isStaleConnection, refusalOf, stopped } from './upstream-failure.ts'
+import { codeOf, isStaleConnection, refusalOf, stopped } from './upstream-failure.ts'
 
 /** How long a client may take no byte of an answer that waits for it. */
 const CLIENT_STALL_MS = 60_000
@@ -83,7 +83,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
 
   sweep(nowMs: number): void {
     const idleMs = nowMs - this.#activeAtMs
-    if (this.#isPaused) {
+    if (this.#isPaused || this.#isEnded) {
       if (idleMs > CLIENT_STALL_MS) this.#response.destroy()
     } else if (idleMs > this.#plan.route.timeoutMs) {
       const isUploading = this.#body !== null && !this.#body.readableEnded && this.#body.readableLength === 0
@@ -112,8 +112,8 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
     this.#lengthBytes = lengthOf(head, this.#plan.head.method)
     this.#response.writeHead(status, framed(head) as string[])
     this.#isStarted = true
-    if (this.#lengthBytes !== 0) return
-    this.#end()
+    if (this.#lengthBytes === 0) this.#end()
+    else process.nextTick(flushHead, this.#response)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -121,7 +121,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
     if (this.#isEnded) return
     if (chunk.length === this.#lengthBytes) {
       // Head and body in one write; a latin1 string costs less than a buffer here.
-      this.#end(chunk.latin1Slice())
+      this.#end(chunk.toString('latin1'))
       return
     }
     this.#lengthBytes = -1 // no longer a body of one piece
@@ -154,9 +154,11 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
     }
     this.#isEnded = true
     this.#body?.destroy()
-    const refusal = refusalOf(this.#stop ?? error)
-    this.#exchange.failure = refusal
+    const cause = this.#stop ?? error
     const response = this.#response
+    if (codeOf(cause) === 'client.gone') return void response.destroy()
+    const refusal = refusalOf(cause)
+    this.#exchange.failure = refusal
     if (response.destroyed) return
     // Once the head has left, a torn connection is the only honest way to say "incomplete".
     if (response.headersSent) tear(response)
@@ -171,6 +173,11 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   }
 }
 
+/** A head whose body is not here yet leaves alone (event streams need it); one that already left with its body is not touched. */
+function flushHead(response: ServerResponse): void {
+  if (!response.destroyed && !response.writableEnded) response.flushHeaders()
+}
+
 /** To an HTTP/1.0 client the end of the connection is the end of the body, so only a reset says that it is not. */
 function tear(response: ServerResponse): void {
   const { socket } = response
@@ -182,7 +189,7 @@ function tear(response: ServerResponse): void {
 function flatten(raw: unknown, parsed: unknown): HeaderList {
   const flat: string[] = []
   if (Array.isArray(raw)) {
-    for (const part of raw as (Buffer | string)[]) flat.push(typeof part === 'string' ? part : part.latin1Slice())
+    for (const part of raw as (Buffer | string)[]) flat.push(typeof part === 'string' ? part : part.toString('latin1'))
     return flat
   }
   for (const [name, value] of Object.entries(parsed as Record<string, string | string[]>)) {

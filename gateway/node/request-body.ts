@@ -30,14 +30,15 @@ export function requestBody(request: IncomingMessage, bytesMax: number, onBytes:
     },
   })
   request.on('data', onData).on('end', onEnd).on('close', onGone)
-  // The reason arrives by 'close'; without a listener the error event would be thrown.
+  // Reasons arrive by other ways; an error event that nobody hears would end the process.
   request.on('error', ignore)
+  body.on('error', ignore)
   return body
 }
 
 /** How much of a body nobody wants is read before the connection is given up. */
-const DRAIN_BYTES_MAX = 256 * 1024
-const DRAIN_MS = 2_000
+const DRAIN_BYTES_MAX = 8 * 1024 * 1024
+const DRAIN_MS = 5_000
 
 /**
  * Reads on after an answer that did not wait for its request's body, so that the client can read the answer: a close with

@@ -195,7 +195,12 @@ function isExact(entry: RouteEntry): boolean {
 
 function duplicate(entry: RouteEntry, twin: RouteEntry): RouteConflict {
   const [pattern, other] = [entry.pattern.text, twin.pattern.text]
-  return { pattern, other, message: `\`${pattern}\` matches the same paths as \`${other}\``, cure: 'remove one of them' }
+  return {
+    pattern,
+    other,
+    message: `\`${pattern}\` matches the same paths as \`${other}\``,
+    cure: 'remove one of them',
+  }
 }
 
 function sameFolded(entry: RouteEntry, twin: RouteEntry): RouteConflict {

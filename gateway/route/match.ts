@@ -51,7 +51,8 @@ function isOneRoute(routes: RouteTable, head: RequestHead, found: Found): boolea
 
 function isSame(head: RequestHead, found: Found, other: Found): boolean {
   const route = found?.route ?? null
-  if (other === null || route === null || other.route !== route) return isNothing(head, route) && isNothing(head, other?.route ?? null)
+  if (other === null || route === null || other.route !== route)
+    return isNothing(head, route) && isNothing(head, other?.route ?? null)
   if (!hasCondition(route)) return true
   for (const name in found!.params) {
     if (found!.params[name]!.toLowerCase() !== other.params[name]!.toLowerCase()) return false

@@ -33,11 +33,13 @@ const NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 /** Parses one pattern. A literal must already be in the form requests are compared in: nothing is repaired silently. */
 export function parsePattern(text: string): Pattern | PatternError {
   if (!text.startsWith('/')) return wrongStart(text)
-  if (text.length > PATTERN_CHARS_MAX) return fail('the pattern is too long', `keep it under ${PATTERN_CHARS_MAX} characters`)
+  if (text.length > PATTERN_CHARS_MAX)
+    return fail('the pattern is too long', `keep it under ${PATTERN_CHARS_MAX} characters`)
   const isTail = text.endsWith('/**')
   const body = isTail ? text.slice(0, -3) : text
   const raw = body === '' ? [] : body.slice(1).split('/')
-  if (raw.length > SEGMENTS_MAX) return fail('the pattern has too many segments', `keep it under ${SEGMENTS_MAX} segments`)
+  if (raw.length > SEGMENTS_MAX)
+    return fail('the pattern has too many segments', `keep it under ${SEGMENTS_MAX} segments`)
   const segments: Segment[] = []
   const names: string[] = []
   let isPeculiar = false
@@ -47,8 +49,10 @@ export function parsePattern(text: string): Pattern | PatternError {
       names.push('')
     } else if (segment.startsWith(':')) {
       const name = segment.slice(1)
-      if (!NAME.test(name)) return fail(`\`${segment}\` is not a parameter`, 'write `:name`: a letter, then letters, digits or `_`')
-      if (names.includes(name)) return fail(`the parameter \`:${name}\` stands twice`, 'give each parameter its own name')
+      if (!NAME.test(name))
+        return fail(`\`${segment}\` is not a parameter`, 'write `:name`: a letter, then letters, digits or `_`')
+      if (names.includes(name))
+        return fail(`the parameter \`:${name}\` stands twice`, 'give each parameter its own name')
       segments.push(null)
       names.push(name)
     } else {
@@ -102,7 +106,7 @@ export function encodeLiteral(segment: string): string {
   if (segment.startsWith('\0')) return segment.slice(1)
   return encodeURIComponent(segment)
     .replaceAll('*', '%2A')
-    .replace(SUB_DELIMS, (escape) => decodeURIComponent(escape))
+    .replace(SUB_DELIMS, (escaped) => decodeURIComponent(escaped))
 }
 
 /** RFC 3986 §3.3: what may stand in a segment without an escape, except what a pattern would read as its own. */
@@ -133,18 +137,26 @@ function literalError(segment: string, text: string): PatternError | null {
     const isPlain = !/[\s\\%]/.test(segment) && !/^\.+$/.test(segment)
     return fail(
       `\`${text}\` holds a segment that no request can have: \`${segment}\``,
-      isPlain ? `escape it: \`${encodeURIComponent(segment)}\`` : 'such a path is refused with 400 before routes are asked',
+      isPlain
+        ? `escape it: \`${encodeURIComponent(segment)}\``
+        : 'such a path is refused with 400 before routes are asked',
     )
   }
   if (parsed.path !== `/${segment}`) {
-    return fail(`\`${segment}\` is not in canonical form`, `write it as requests are compared: \`${parsed.path.slice(1)}\``)
+    return fail(
+      `\`${segment}\` is not in canonical form`,
+      `write it as requests are compared: \`${parsed.path.slice(1)}\``,
+    )
   }
   return null
 }
 
 function wrongStart(text: string): PatternError {
   if (/^[a-z0-9*.-]+\.[a-z*]+(:\d+)?\//i.test(text)) {
-    return fail('patterns with a host are not available yet', `write the path alone: \`${text.slice(text.indexOf('/'))}\``)
+    return fail(
+      'patterns with a host are not available yet',
+      `write the path alone: \`${text.slice(text.indexOf('/'))}\``,
+    )
   }
   return fail(`a pattern begins with \`/\``, `write \`/${text}\``)
 }

@@ -32,7 +32,7 @@ export function accountPage(view: AccountView): Html {
   return layout(
     { title: 'Your account', host: view.host, isRefused: view.alert !== null || hasPasswordErrors, isWide: true },
     html`<div class="heading">
-<div><h1>Your account</h1><p class="lead">on ${view.host}</p></div>
+<h1>Your account</h1>
 <form method="post" action="/_postern/sign-out"><button class="plain slight" type="submit">Sign out</button></form>
 </div>
 ${alertNote(view.alert)}

@@ -22,7 +22,6 @@ export function signInPage(view: SignInView): Html {
   return layout(
     { title: 'Sign in', host: view.host, isRefused },
     html`<h1>Sign in</h1>
-<p class="lead">to continue to ${view.host}</p>
 ${alertNote(view.alert)}
 ${
   view.signedInAs === null

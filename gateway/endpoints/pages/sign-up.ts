@@ -24,7 +24,6 @@ export function signUpPage(view: SignUpView): Html {
   return layout(
     { title: 'Create an account', host: view.host, isRefused: view.alert !== null || hasErrors },
     html`<h1>Create an account</h1>
-<p class="lead">to continue to ${view.host}</p>
 ${alertNote(view.alert)}
 <form class="stack" method="post" action="/_postern/sign-up">
 ${returnField(view.sealedReturn)}

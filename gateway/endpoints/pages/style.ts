@@ -16,6 +16,7 @@ export const STYLE = `
   }
 }
 *, *::before, *::after { box-sizing: border-box; }
+[hidden] { display: none !important; }
 html { font-size: 100%; -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {
   margin: 0; min-height: 100vh; min-height: 100dvh; display: flex; flex-direction: column; align-items: center;
@@ -34,11 +35,10 @@ main {
 h1 { margin: 0; font-size: 1.625rem; line-height: 1.2; letter-spacing: -.018em; font-weight: 650; text-wrap: balance; }
 h2 { margin: 0 0 .25rem; font-size: 1.0625rem; line-height: 1.35; letter-spacing: -.006em; font-weight: 650; }
 p { margin: .75rem 0 0; text-wrap: pretty; }
-.lead { margin-top: .375rem; color: var(--quiet); }
 .quiet { color: var(--quiet); }
 .small { font-size: .875rem; }
 form { margin: 0; }
-form.stack { margin-top: 1.625rem; }
+form.stack { margin-top: 1.375rem; }
 .field + .field { margin-top: 1.125rem; }
 label { display: block; font-size: .9375rem; font-weight: 560; }
 .hint { margin: .125rem 0 0; font-size: .875rem; color: var(--quiet); }
@@ -59,16 +59,15 @@ button:hover, .button:hover { background: var(--accent-over); color: var(--on-ac
 .stack > button, .stack > .button { width: 100%; margin-top: 1.625rem; }
 button.plain, .button.plain { background: transparent; color: var(--ink); border-color: var(--edge); }
 button.plain:hover, .button.plain:hover { background: var(--tint); color: var(--ink); }
-button.slight { min-height: 2.5rem; padding: .25rem .875rem; font-size: .9375rem; }
+button.slight { flex: none; white-space: nowrap; min-height: 2.5rem; padding: .25rem .875rem; font-size: .9375rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-[tabindex="-1"]:focus { outline: none; }
 .note { margin: 1.25rem 0 0; padding: .75rem .9375rem; border-radius: .5625rem; background: var(--tint); font-size: .9375rem; }
 .note p:first-child { margin-top: 0; }
 .note.alert { background: var(--danger-tint); color: var(--danger); font-weight: 560; }
 .under { margin-top: 1.5rem; padding-top: 1.25rem; border-top: 1px solid var(--line); font-size: .9375rem; color: var(--quiet); }
-.heading { display: flex; flex-wrap: wrap; align-items: flex-start; justify-content: space-between; gap: .75rem 1rem; }
+.heading { display: flex; align-items: center; justify-content: space-between; gap: .75rem 1rem; }
 section { margin-top: 1.75rem; padding-top: 1.625rem; border-top: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: minmax(6.5rem, auto) 1fr; gap: .625rem 1.25rem; margin: 1.5rem 0 0; }
+dl { display: grid; grid-template-columns: minmax(6.5rem, auto) 1fr; gap: .625rem 1.25rem; align-items: baseline; margin: 1.5rem 0 0; }
 dt { color: var(--quiet); font-size: .9375rem; }
 dd { margin: 0; }
 .badge {
@@ -85,7 +84,6 @@ ul.plain p { margin: 0; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.125rem; }
 summary { cursor: pointer; font-weight: 560; color: var(--accent); padding: .25rem 0; }
 .code { font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; color: var(--quiet); }
-footer { margin: 1.25rem .25rem 0; font-size: .8125rem; color: var(--quiet); }
 @media (max-width: 30rem) {
   dl { grid-template-columns: 1fr; gap: .125rem; }
   dd + dt { margin-top: .75rem; }

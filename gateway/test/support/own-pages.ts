@@ -1,14 +1,18 @@
-/** The gateway's own endpoints over a real Better Auth and a database in memory, with a browser's habits: cookies kept, forms posted from our own origin. */
+/** The gateway's own endpoints over the real identity provider and a database of their own, with a browser's habits: cookies kept, forms posted from our own origin. */
 
-import { createHmac } from 'node:crypto'
-import { DatabaseSync } from 'node:sqlite'
-import { betterAuth } from 'better-auth'
-import { getMigrations } from 'better-auth/db/migration'
-import { admin } from 'better-auth/plugins'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import { createEndpoints, type Endpoints } from '../../endpoints/app.ts'
 import type { EndpointDeps } from '../../endpoints/deps.ts'
-import type { Authentication, Principal, Refusal } from '../../model.ts'
-import type { IdentityProvider, Sealer } from '../../ports.ts'
+import { openIdentityProvider } from '../../identity-provider/provider.ts'
+import type { Users } from '../../identity-provider/users.ts'
+import { primitives } from '../../node/crypto.ts'
+import type { Database, IdentityProvider, Sealer } from '../../ports.ts'
+import { openDatabase } from '../../stores/database/open.ts'
+import { memoryCounters } from '../../stores/memory/counters.ts'
 
 export const ORIGIN = 'http://localhost:8080'
 export const COOKIE = 'postern.session_token'
@@ -16,12 +20,15 @@ export const COOKIE = 'postern.session_token'
 export interface OwnPages {
   readonly endpoints: Endpoints
   readonly sealer: Sealer
+  readonly users: Users
+  readonly database: Database
+  /** What was given to the log. */
   readonly faults: unknown[]
-  /** Changes what the deps hold from now on. */
+  /** Changes what the endpoints are given, from now on. */
   readonly set: (more: Partial<EndpointDeps>) => void
-  /** Sessions alive in the database. */
-  readonly sessionCount: () => number
-  readonly sql: (text: string) => void
+  /** Sessions that are in the database. */
+  readonly sessionCount: () => Promise<number>
+  /** Another browser. */
   readonly client: () => Client
 }
 
@@ -34,60 +41,61 @@ export interface Client {
 
 export interface OwnPagesOptions {
   readonly signup?: IdentityProvider['signup']
-  readonly isRateLimited?: boolean
+  /** Sign-ins that one address may try at once. */
+  readonly signInBurst?: number
 }
 
+/** Closed again when the test that opened it is over. */
 export async function openOwnPages(options: OwnPagesOptions = {}): Promise<OwnPages> {
-  const database = new DatabaseSync(':memory:')
-  const auth = betterAuth({
-    baseURL: ORIGIN,
-    basePath: '/api/auth',
-    secret: 'a secret that only this test knows, 32+ bytes',
-    database,
-    emailAndPassword: { enabled: true },
-    telemetry: { enabled: false },
-    logger: { disabled: true },
-    rateLimit: { enabled: options.isRateLimited === true },
-    advanced: { cookiePrefix: 'postern', ipAddress: { ipAddressHeaders: ['x-postern-client-ip'] } },
-    plugins: [admin()],
-  })
-  await (await getMigrations(auth.options)).runMigrations()
-  const provider: IdentityProvider = {
-    signup: options.signup ?? 'open',
-    handle: (request) => auth.handler(request),
-    publicKeys: async () => ({ keys: [{ kty: 'EC', kid: 'k1' }] }),
-    isReady: async () => true,
-  }
-  const sealer = testSealer('seal key')
+  const dataDir = await mkdtemp(join(tmpdir(), 'postern-own-pages-'))
+  const database = await openDatabase(null, dataDir)
   const faults: unknown[] = []
-  let more: Partial<EndpointDeps> = {}
-  const base: EndpointDeps = {
+  const identity = await openIdentityProvider({
+    origin: ORIGIN,
+    cookieName: COOKIE,
+    secrets: [randomBytes(32).toString('base64')],
+    database,
+    primitives,
+    counters: memoryCounters(1000),
+    login: {
+      signup: options.signup ?? 'open',
+      idleMs: 8 * 3_600_000,
+      maxMs: 30 * 86_400_000,
+      signInLimit: { burst: options.signInBurst ?? 1000, intervalMs: 60_000 },
+      signUpLimit: { burst: 1000, intervalMs: 60_000 },
+    },
+    nowMs: Date.now,
+    log: (error) => faults.push(error),
+  })
+  onTestFinished(async () => {
+    identity.close()
+    await database.close()
+    await rm(dataDir, { recursive: true })
+  })
+  let deps: EndpointDeps = {
     origin: ORIGIN,
     sessionCookieName: COOKIE,
-    provider,
-    sealer,
-    sessions: {
-      async verifyCookie(cookie): Promise<Authentication | Refusal> {
-        const found = await auth.api.getSession({ headers: new Headers({ cookie: `${COOKIE}=${cookie}` }) })
-        if (found === null)
-          return { principal: null, setCookies: [`${COOKIE}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`] }
-        return { principal: principalOf(found), setCookies: [] }
-      },
-    },
-    nowMs: () => Date.now(),
+    provider: identity.provider,
+    sessions: identity.sessions,
+    sealer: identity.sealer,
+    nowMs: Date.now,
     log: (error) => faults.push(error),
   }
-  let endpoints = createEndpoints(base)
+  let endpoints = createEndpoints(deps)
   return {
     endpoints: { fetch: (request) => endpoints.fetch(request) },
-    sealer,
+    sealer: identity.sealer,
+    users: identity.users,
+    database,
     faults,
-    set(change) {
-      more = { ...more, ...change }
-      endpoints = createEndpoints({ ...base, ...more })
+    set(more) {
+      deps = { ...deps, ...more }
+      endpoints = createEndpoints(deps)
     },
-    sessionCount: () => Number(database.prepare('select count(*) as n from session').get()?.n),
-    sql: (text) => database.exec(text),
+    async sessionCount() {
+      const [row] = await database.query('select count(*) as n from session')
+      return Number(row?.n)
+    },
     client: () => clientOf((request) => endpoints.fetch(request)),
   }
 }
@@ -95,8 +103,7 @@ export async function openOwnPages(options: OwnPagesOptions = {}): Promise<OwnPa
 function clientOf(fetch: (request: Request) => Promise<Response>): Client {
   const cookies = new Map<string, string>()
   async function send(request: Request): Promise<Response> {
-    if (cookies.size > 0)
-      request.headers.set('cookie', [...cookies].map(([name, value]) => `${name}=${value}`).join('; '))
+    if (cookies.size > 0) request.headers.set('cookie', cookieLine(cookies))
     const response = await fetch(request)
     for (const line of response.headers.getSetCookie()) {
       const [pair = ''] = line.split(';')
@@ -106,6 +113,7 @@ function clientOf(fetch: (request: Request) => Promise<Response>): Client {
     }
     return response
   }
+  // What the runtime writes into every request it rebuilds.
   const runtime = { 'x-request-id': 'request-0001', 'x-postern-client-ip': '192.0.2.7' }
   return {
     cookies,
@@ -121,42 +129,6 @@ function clientOf(fetch: (request: Request) => Promise<Response>): Client {
   }
 }
 
-export function testSealer(key: string): Sealer {
-  const mac = (text: string) => createHmac('sha256', key).update(text).digest('base64url')
-  return {
-    seal(purpose, text, expiresAtMs) {
-      const body = Buffer.from(JSON.stringify([purpose, text, expiresAtMs])).toString('base64url')
-      return `${body}.${mac(body)}`
-    },
-    open(purpose, sealed, nowMs) {
-      const [body = '', tag] = sealed.split('.')
-      if (tag !== mac(body)) return null
-      const [writtenFor, text, expiresAtMs] = JSON.parse(Buffer.from(body, 'base64url').toString())
-      return writtenFor === purpose && nowMs < expiresAtMs ? text : null
-    },
-  }
-}
-
-function principalOf(found: {
-  readonly user: { id: string; email: string; emailVerified: boolean; name: string; role?: string | null | undefined }
-  readonly session: { id: string; createdAt: Date; expiresAt: Date }
-}): Principal {
-  const { user, session } = found
-  return {
-    kind: 'user',
-    credential: 'session',
-    subject: user.id,
-    issuer: ORIGIN,
-    email: user.email,
-    emailVerified: user.emailVerified,
-    name: user.name,
-    roles: user.role?.split(',') ?? [],
-    scopes: [],
-    groups: [],
-    sessionId: session.id,
-    tokenId: null,
-    authenticatedAtMs: session.createdAt.getTime(),
-    methods: ['pwd'],
-    expiresAtMs: session.expiresAt.getTime(),
-  }
+export function cookieLine(cookies: ReadonlyMap<string, string>): string {
+  return [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
 }

@@ -1,0 +1,116 @@
+/** Rules of the policy that no single field can know: what two settings mean together, and what is allowed but unwise. */
+
+import { parseCidr } from '../http/address.ts'
+import { isHopByHop, isReserved } from '../http/field-names.ts'
+import { mapFault } from '../transform/identity.ts'
+import type { PolicyConfig } from './compile.ts'
+import type { Path, Trouble } from './issues.ts'
+import { isUnspecified, reachOf } from './network.ts'
+import type { RouteConfig, UpstreamConfig } from './schema.ts'
+
+type Report = (path: Path, trouble: Trouble) => void
+
+export function checkOrigin(config: PolicyConfig, report: Report, warn: Report): void {
+  const { protocol, hostname, username } = new URL(config.origin)
+  if (username !== '') report(['origin'], { message: 'the origin holds a user', cure: 'write scheme and host alone' })
+  if (protocol === 'https:' && config.trust.length === 0) {
+    report(['origin'], {
+      message: 'an https origin needs to know the proxy that ends TLS, and `trust` is empty',
+      cure: 'name the proxy in front: `trust: [10.0.0.0/8]`, or `trust: [127.0.0.1/32]` when it runs on this machine',
+    })
+  }
+  if (protocol === 'http:' && reachOf(hostname) !== 'loopback') {
+    warn(['origin'], {
+      message: 'passwords and sessions travel in the clear: the origin is http:// and not this machine',
+      cure: 'put TLS in front and write an https:// origin',
+    })
+  }
+  const { idleMs, maxMs } = config.login.session
+  if (idleMs > maxMs)
+    report(['login', 'session', 'idle'], { message: '`idle` is longer than `max`', cure: 'shorten it' })
+}
+
+export function checkTrust(trust: readonly string[], report: Report): void {
+  for (const [at, text] of trust.entries()) {
+    const cidr = parseCidr(text)
+    if (cidr === null) {
+      report(['trust', at], {
+        message: `\`${text}\` is not an address or a CIDR`,
+        cure: 'write it as `10.0.0.0/8` or `2001:db8::/32`',
+      })
+    } else if (cidr.bits === 0) {
+      report(['trust', at], {
+        message: `\`${text}\` trusts everybody, so any client could choose its own address`,
+        cure: 'name the networks of your proxies',
+      })
+    }
+  }
+}
+
+export function checkUpstream(
+  id: string,
+  upstream: UpstreamConfig,
+  config: PolicyConfig,
+  report: Report,
+  warn: Report,
+): void {
+  const path = ['upstreams', id]
+  const url = URL.parse(upstream.url)
+  if (url === null || url.hostname === '') {
+    report([...path, 'url'], {
+      message: 'this is not a URL',
+      cure: 'write scheme, host and port: `http://127.0.0.1:9000`',
+    })
+    return
+  }
+  const reach = reachOf(url.hostname)
+  if (url.protocol === 'http:' && reach === 'anywhere' && !upstream.allowPlainHttpUpstream) {
+    report([...path, 'url'], {
+      message: 'requests and identities would travel in the clear: plain http:// beyond loopback and private networks',
+      cure: 'write https://, or `allowPlainHttpUpstream: true` if the network is yours',
+    })
+  }
+  if (reach === 'anywhere' && !upstream.assertion) {
+    warn(path, {
+      message: `\`${id}\` can be reached around the gateway, and with \`assertion: false\` it cannot tell`,
+      cure: 'leave the assertion on and verify it there, or move the upstream to a private network',
+      isAboutKey: true,
+    })
+  }
+  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+  const { listen } = config
+  const isHere = reach === 'loopback' && (isUnspecified(listen.host) || reachOf(listen.host) === 'loopback')
+  if (listen.port !== 0 && port === listen.port && isHere) {
+    report([...path, 'url'], {
+      message: 'this is the gateway itself',
+      cure: 'write the address the backend listens on',
+    })
+  }
+  if (typeof upstream.identity === 'string') return
+  const seen = new Set<string>()
+  for (const [name, claim] of Object.entries(upstream.identity)) {
+    const fault = seen.has(name.toLowerCase()) ? 'this header stands twice' : mapFault(name, claim)
+    if (fault !== null)
+      report([...path, 'identity', name], {
+        message: `\`${name}\`: ${fault}`,
+        cure: 'choose another header or claim',
+        isAboutKey: true,
+      })
+    seen.add(name.toLowerCase())
+  }
+}
+
+/** A name that a server could fold into one of ours, or into framing, is never let through (SECURITY rule 6). */
+export function checkHeaderNames(path: Path, route: RouteConfig, reserved: ReadonlySet<string>, report: Report): void {
+  for (const [at, name] of route.allowHeaderNames.entries()) {
+    const alias = name.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+    if (!isReserved(alias, reserved) && !isHopByHop(alias) && !FRAMING.test(alias)) continue
+    report([...path, 'allowHeaderNames', at], {
+      message: `\`${name}\` reads as \`${alias}\` to some servers, which clients may not send`,
+      cure: 'remove it',
+    })
+  }
+}
+
+const FRAMING =
+  /^-?(?:host|content-length|transfer-encoding|content-type|cookie|set-cookie|authorization|x-api-key|expect|date|via)-?$/

@@ -1,0 +1,202 @@
+/**
+ * Compiles a parsed policy into the snapshot that requests are decided by. Pure, and free of YAML and schema at run time:
+ * a Worker embeds the parsed policy as JSON and calls this. Every mistake at once; nothing half-compiled comes out.
+ */
+
+import { compileTrust } from '../http/address.ts'
+import type { HeaderList, Route, Upstream } from '../model.ts'
+import { compileRoutes, type RouteEntry } from '../route/compile.ts'
+import { literalPrefix, type Pattern, parsePattern } from '../route/pattern.ts'
+import { isOwnPath, type Snapshot } from '../snapshot.ts'
+import { compileIdentity, namesOf } from '../transform/identity.ts'
+import { compileAccess, isAllDenied } from './access.ts'
+import { checkHeaderNames, checkOrigin, checkTrust, checkUpstream } from './checks.ts'
+import { type Issue, issueAt, type Path, type Places, placeName, type Trouble } from './issues.ts'
+import type { GatewayConfig, RouteConfig, UpstreamConfig } from './schema.ts'
+
+/** What deciding needs of a parsed policy: all but where state lives, which a runtime opens by itself. */
+export type PolicyConfig = Omit<GatewayConfig, 'store'>
+
+export interface CompiledPolicy {
+  readonly snapshot: Snapshot
+  /** What is allowed and unwise. */
+  readonly warnings: readonly Issue[]
+}
+
+/** Bounds one line of the head; RFC 9110 §4.1 asks for at least 8000. */
+const TARGET_BYTES_MAX = 8192
+
+/** `version` is the SHA-256 of the file, in hex; `places` makes issues name their line. */
+export function compile(
+  config: PolicyConfig,
+  version: string,
+  places?: Places,
+): CompiledPolicy | { readonly issues: Issue[] } {
+  const issues: Issue[] = []
+  const warnings: Issue[] = []
+  const report = (path: Path, trouble: Trouble): void => {
+    issues.push(issueAt(places, path, trouble))
+  }
+  const warn = (path: Path, trouble: Trouble): void => {
+    warnings.push(issueAt(places, path, trouble))
+  }
+  checkOrigin(config, report, warn)
+  checkTrust(config.trust, report)
+
+  const upstreams = new Map<string, Upstream>()
+  for (const [id, upstream] of Object.entries(config.upstreams)) {
+    checkUpstream(id, upstream, config, report, warn)
+    upstreams.set(id, compileUpstream(id, upstream))
+  }
+  const reservedNames = new Set<string>()
+  for (const { identity } of upstreams.values()) {
+    if (identity.preset === 'map') for (const name of namesOf(identity)) reservedNames.add(name)
+  }
+  const entries: RouteEntry[] = []
+  for (const [text, route] of Object.entries(config.routes)) {
+    checkHeaderNames(['routes', text], route, reservedNames, report)
+    const entry = compileRoute(text, route, config, upstreams, places, report, warn)
+    if (entry !== null) entries.push(entry)
+  }
+  const routes = compileRoutes(entries)
+  if ('conflicts' in routes) {
+    for (const { pattern, other, message, cure } of routes.conflicts) {
+      const otherPlace = placeName(places, ['routes', other])
+      const where = otherPlace === 'policy' ? '' : ` (the other is at ${otherPlace})`
+      report(['routes', pattern], { message: message + where, cure, isAboutKey: true })
+    }
+  }
+  if (issues.length > 0 || 'conflicts' in routes) return { issues }
+  const { perAddress } = config.admission
+  const snapshot: Snapshot = Object.freeze({
+    version,
+    origin: config.origin,
+    admission: admissionRules(config),
+    routes,
+    upstreams,
+    addressLimit: perAddress === 'off' ? null : Object.freeze(perAddress),
+    reservedNames,
+    ownCookiePrefixes: OWN_COOKIE_PREFIXES,
+    allowUnverifiedEmail: config.login.allowUnverifiedEmail,
+    ownHeaders: config.origin.startsWith('https:') ? [...OWN_HEADERS, ...HTTPS_HEADERS] : OWN_HEADERS,
+  })
+  return { snapshot, warnings }
+}
+
+const OWN_COOKIE_PREFIXES: readonly string[] = Object.freeze(['postern.', '__Host-postern.', '__Secure-postern.'])
+
+/** Answers of ours say what they are and nothing about who asked; pages add a content policy of their own. */
+const OWN_HEADERS: HeaderList = Object.freeze([
+  ...['X-Content-Type-Options', 'nosniff'],
+  ...['X-Frame-Options', 'DENY'],
+  ...['Referrer-Policy', 'same-origin'],
+  ...['Cross-Origin-Opener-Policy', 'same-origin'],
+  ...['Cross-Origin-Resource-Policy', 'same-origin'],
+])
+/** RFC 6797. One year, this host alone: what other hosts of the domain serve is not ours to say. */
+const HTTPS_HEADERS: HeaderList = Object.freeze(['Strict-Transport-Security', 'max-age=31536000'])
+
+function admissionRules(config: PolicyConfig): Snapshot['admission'] {
+  const { host, protocol } = new URL(config.origin)
+  const isHttps = protocol === 'https:'
+  const allowed = Object.values(config.routes).flatMap((route) => route.allowHeaderNames)
+  return Object.freeze({
+    scheme: isHttps ? 'https' : 'http',
+    authority: host,
+    authorities: new Set([host]),
+    isTrusted: compileTrust(config.trust),
+    sessionCookieName: isHttps ? '__Host-postern.session_token' : 'postern.session_token',
+    allowHeaderNames: new Set(allowed.map((name) => name.toLowerCase())),
+    targetBytesMax: TARGET_BYTES_MAX,
+  })
+}
+
+function compileUpstream(id: string, config: UpstreamConfig): Upstream {
+  return Object.freeze({
+    id,
+    origin: config.url.replace(/\/$/, ''),
+    identity: compileIdentity(config.identity),
+    isAsserted: config.assertion,
+    isPathExact: config.paths === 'exact',
+    host: config.host,
+  })
+}
+
+function compileRoute(
+  text: string,
+  config: RouteConfig,
+  policy: PolicyConfig,
+  upstreams: ReadonlyMap<string, Upstream>,
+  places: Places | undefined,
+  report: (path: Path, trouble: Trouble) => void,
+  warn: (path: Path, trouble: Trouble) => void,
+): RouteEntry | null {
+  const path = ['routes', text]
+  const pattern = parsePattern(text)
+  if ('message' in pattern) {
+    report(path, { ...pattern, isAboutKey: true })
+    return null
+  }
+  if (isOwnPattern(pattern)) {
+    report(path, {
+      message: `\`${text}\` is one of the gateway's own paths`,
+      cure: 'move it: /api/auth/, /_postern/ and /.well-known/jwks.json are served by the gateway itself',
+      isAboutKey: true,
+    })
+  }
+  const upstream = config.to === undefined ? null : (upstreams.get(config.to) ?? null)
+  if (config.to !== undefined && upstream === null) {
+    const known = [...upstreams.keys()].map((id) => `\`${id}\``).join(', ')
+    report([...path, 'to'], {
+      message: `there is no upstream \`${config.to}\``,
+      cure: `upstreams here: ${known || 'none'}`,
+    })
+  }
+  const isPathExact = upstream?.isPathExact === true
+  if (pattern.isPeculiar && !isPathExact) {
+    const trimmed = text.replace(/\/$/, '')
+    report(path, {
+      message: `\`${text}\` has a spelling that servers read differently, so no request for it could be let through`,
+      cure: text.endsWith('/')
+        ? `write \`${trimmed}/**\` or \`${trimmed}\`, or \`paths: exact\` on the upstream`
+        : 'say `paths: exact` on the upstream if it reads paths literally',
+      isAboutKey: true,
+    })
+  }
+  const { allowUnverifiedEmail } = policy.login
+  const scope = { params: pattern.names.filter((name) => name !== ''), isPathExact, allowUnverifiedEmail }
+  const isOwnAccess = config.access !== undefined
+  const access = isOwnAccess
+    ? compileAccess(config.access!, scope, [...path, 'access'], report)
+    : compileAccess(policy.defaults.access, scope, ['defaults', 'access'], report)
+  const isDenied = isAllDenied(access)
+  if (config.to === undefined && !isDenied) {
+    report(path, { message: `\`${text}\` names no upstream`, cure: 'add `to:`, or `access: deny`', isAboutKey: true })
+  }
+  if (config.to !== undefined && isDenied && !isOwnAccess) {
+    warn(path, {
+      message: `\`${text}\` lets nobody in`,
+      cure: 'add `access:`; absent, it is `defaults.access`',
+      isAboutKey: true,
+    })
+  }
+  const route: Route = Object.freeze({
+    id: text,
+    place: placeName(places, path),
+    access,
+    upstream,
+    bodyBytesMax: config.body ?? policy.defaults.body,
+    timeoutMs: config.timeout ?? policy.defaults.timeout,
+    allowRequestHeaders: new Set(config.allowRequestHeaders.map((name) => name.toLowerCase())),
+    allowResponseHeaders: new Set(config.allowResponseHeaders.map((name) => name.toLowerCase())),
+    isServiceWorkerAllowed: config.serviceWorker === 'allow',
+    isSharedCacheAllowed: config.sharedCache === 'allow',
+  })
+  return { pattern, route }
+}
+
+/** Lies within what the gateway serves itself, in any spelling: then no request would ever meet it. */
+function isOwnPattern(pattern: Pattern): boolean {
+  const prefix = literalPrefix(pattern).toLowerCase()
+  return isOwnPath(prefix) || isOwnPath(prefix.replace(/\/$/, ''))
+}

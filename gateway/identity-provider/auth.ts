@@ -1,0 +1,179 @@
+/**
+ * Better Auth as this gateway runs it: sessions in the database only, no cookie cache, no telemetry, nothing believed from
+ * headers but what the gateway itself wrote, and how somebody signed in recorded once and never moved.
+ */
+
+import { apiKey } from '@better-auth/api-key'
+import type { DBAdapter } from '@better-auth/core/db/adapter'
+import { type BetterAuthOptions, betterAuth } from 'better-auth'
+import { admin, bearer, jwt, organization } from 'better-auth/plugins'
+import type { RateRule } from '../model.ts'
+import type { Counters } from '../ports.ts'
+import { TOKEN_KEY_OPTIONS } from './token-keys.ts'
+
+export const BASE_PATH = '/api/auth'
+export const CLIENT_ADDRESS_HEADER = 'x-postern-client-ip'
+const TOKEN_LIFE = '15m'
+const PASSWORD_CHARS_MIN = 8
+const PASSWORD_CHARS_MAX = 128
+
+export interface AuthSettings {
+  readonly origin: string
+  readonly cookieName: string
+  readonly secrets: readonly { readonly version: number; readonly value: string }[]
+  readonly isSignupOpen: boolean
+  readonly idleMs: number
+  readonly signInLimit: RateRule
+  readonly signUpLimit: RateRule
+  readonly counters: Counters
+  readonly nowMs: () => number
+  readonly log: (error: unknown) => void
+}
+
+/** Paths at which somebody proves a password, and so the only ones where a session learns when and how. */
+const PASSWORD_PATHS: ReadonlySet<string> = new Set(['/sign-in/email', '/sign-up/email', '/change-password'])
+
+/** `database` is a driver's own object, for migrations and to make an adapter; or a function that gives a finished adapter. */
+export function authOptions(settings: AuthSettings, database: object | (() => DBAdapter)) {
+  const { origin, cookieName, nowMs, log } = settings
+  const isSecure = origin.startsWith('https:')
+  return {
+    appName: 'Postern',
+    baseURL: origin,
+    basePath: BASE_PATH,
+    database: database as NonNullable<BetterAuthOptions['database']>,
+    secrets: [...settings.secrets],
+    trustedOrigins: [origin],
+    telemetry: { enabled: false },
+    logger: { level: 'error', log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)) },
+    emailAndPassword: {
+      enabled: true,
+      disableSignUp: !settings.isSignupOpen,
+      minPasswordLength: PASSWORD_CHARS_MIN,
+      maxPasswordLength: PASSWORD_CHARS_MAX,
+      revokeSessionsOnPasswordReset: true,
+    },
+    session: {
+      expiresIn: Math.max(1, Math.floor(settings.idleMs / 1000)),
+      // The gateway extends sessions itself: it knows their absolute end, and whom not to remember.
+      disableSessionRefresh: true,
+      cookieCache: { enabled: false },
+      additionalFields: {
+        authenticatedAt: { type: 'date', required: false, input: false },
+        amr: { type: 'string', required: false, input: false },
+        isRemembered: { type: 'boolean', required: false, input: false },
+      },
+    },
+    rateLimit: {
+      enabled: true,
+      customStorage: { consume: (key: string, rule: WindowRule) => consumeWindow(settings, key, rule) },
+      customRules: {
+        '/sign-in/email': toWindow(settings.signInLimit),
+        '/sign-up/email': toWindow(settings.signUpLimit),
+        '/change-password': toWindow(settings.signInLimit),
+      },
+    },
+    advanced: {
+      database: { validateSchema: false },
+      ipAddress: { ipAddressHeaders: [CLIENT_ADDRESS_HEADER] },
+      // Spelled out, because both are switched off by default where NODE_ENV says "test".
+      disableCSRFCheck: false,
+      disableOriginCheck: false,
+      // Prefixes are in our own names: `__Host-` binds a cookie to this host and to https (RFC 6265bis §4.1.3.2).
+      useSecureCookies: false,
+      cookiePrefix: isSecure ? '__Host-postern' : 'postern',
+      defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', path: '/', secure: isSecure },
+      cookies: { session_token: { name: cookieName } },
+    },
+    databaseHooks: {
+      session: {
+        create: {
+          before: async (session: { userAgent?: string | null | undefined }, context: HookContext | null) => {
+            const isProven = context !== null && PASSWORD_PATHS.has(context.path ?? '')
+            const startedAtMs = nowMs()
+            return {
+              data: {
+                ...session,
+                userAgent: session.userAgent?.slice(0, USER_AGENT_CHARS_MAX) ?? null,
+                expiresAt: new Date(startedAtMs + settings.idleMs),
+                authenticatedAt: isProven ? new Date(startedAtMs) : null,
+                amr: isProven ? 'pwd' : null,
+                isRemembered: context?.body?.rememberMe !== false,
+              },
+            }
+          },
+        },
+      },
+    },
+    plugins: [
+      admin(),
+      organization({ allowUserToCreateOrganization: false }),
+      apiKey(),
+      bearer({ requireSignature: true }),
+      jwt({
+        disableSettingJwtHeader: true,
+        ...TOKEN_KEY_OPTIONS,
+        jwt: {
+          issuer: origin,
+          audience: origin,
+          expirationTime: TOKEN_LIFE,
+          getSubject: ({ user }) => user.id,
+          definePayload: ({ user, session }) => ({
+            email: user.email,
+            email_verified: user.emailVerified,
+            name: user.name,
+            roles: rolesOf(user),
+            sid: session.id,
+          }),
+        },
+      }),
+    ],
+  } satisfies BetterAuthOptions
+}
+
+export function createAuth(options: ReturnType<typeof authOptions>) {
+  return betterAuth(options)
+}
+
+/** The identity provider without our adapter around it: for migrations, and for reading past it. */
+export function createPlainAuth(options: BetterAuthOptions) {
+  return betterAuth(options)
+}
+
+export type Auth = ReturnType<typeof createAuth>
+export type AuthContext = Awaited<Auth['$context']>
+
+const USER_AGENT_CHARS_MAX = 512
+
+interface HookContext {
+  readonly path?: string | undefined
+  readonly body?: { readonly rememberMe?: unknown } | undefined
+}
+
+/** The admin plug-in keeps roles as one text with commas. */
+function rolesOf(user: Readonly<Record<string, unknown>>): readonly string[] {
+  const { role } = user
+  if (typeof role !== 'string') return []
+  return role
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+}
+
+/** Better Auth counts `max` per window in seconds; our counters let as many through at once and then one each interval. */
+interface WindowRule {
+  readonly window: number
+  readonly max: number
+}
+
+function toWindow(rule: RateRule): WindowRule {
+  return { window: (rule.burst * rule.intervalMs) / 1000, max: rule.burst }
+}
+
+async function consumeWindow(settings: AuthSettings, key: string, { window, max }: WindowRule) {
+  const rule: RateRule = { burst: max, intervalMs: (window * 1000) / max }
+  const consumption = await settings.counters.consume(`identity:${key}`, rule, settings.nowMs())
+  return consumption.admitted
+    ? { allowed: true, retryAfter: null }
+    : { allowed: false, retryAfter: Math.ceil(consumption.retryAfterMs / 1000) }
+}

@@ -1,0 +1,46 @@
+/** Writes answers of our own to a client: whole, with a length, and so that the client can read them. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type OwnAnswer, Refusal, type Refused } from '../model.ts'
+import { answerRefusal } from '../pipeline.ts'
+import { problemAnswer } from '../problem/response.ts'
+import { type Exchange, failedExchange } from './exchange.ts'
+import { drain } from './request-body.ts'
+
+const BUG = Object.freeze(new Refusal('gateway.bug'))
+
+/** The answer to a refused request. Even when composing it fails there is one: 503. */
+export async function refusedAnswer(exchange: Exchange, refused: Refused): Promise<OwnAnswer> {
+  const { snapshot, ports } = exchange.gateway
+  try {
+    return await answerRefusal(snapshot, ports, refused)
+  } catch (error) {
+    return bugAnswer(exchange, error)
+  }
+}
+
+/** A bug is 503 and a line with its stack, never a pass. */
+export function bugAnswer(exchange: Exchange, error: unknown): OwnAnswer {
+  const { snapshot, ports } = exchange.gateway
+  exchange.failure = BUG
+  ports.journal.fault(exchange.requestId, error)
+  return problemAnswer(BUG, exchange.requestId, snapshot.origin, snapshot.ownHeaders)
+}
+
+/** Answers an exchange that had been allowed and then failed. */
+export function answerFailure(
+  exchange: Exchange,
+  refusal: Refusal,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const answered = refusedAnswer(exchange, failedExchange(exchange, refusal))
+  void answered.then((own) => writeOwn(own, request, response))
+}
+
+export function writeOwn(own: OwnAnswer, request: IncomingMessage, response: ServerResponse): void {
+  if (response.headersSent || response.destroyed) return
+  drain(request)
+  response.writeHead(own.status, own.headers as string[])
+  response.end(own.body)
+}

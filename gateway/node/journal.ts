@@ -1,0 +1,63 @@
+/** Where finished exchanges go on Node: one JSON line each on standard output, buffered; on a terminal one short line for people. */
+
+import { pino } from 'pino'
+import type { AccessRecord } from '../model.ts'
+import type { Journal } from '../ports.ts'
+
+export interface NodeJournal extends Journal {
+  /** Something an operator should know. */
+  note(message: string): void
+  /** Writes what is buffered. */
+  flush(): void
+}
+
+const BUFFER_BYTES = 16 * 1024
+const FLUSH_MS = 1_000
+
+/** JSON lines. `fileDescriptor` is 1, standard output, unless a test reads elsewhere. */
+export function jsonJournal(fileDescriptor = 1): NodeJournal {
+  const destination = pino.destination({ dest: fileDescriptor, sync: false, minLength: BUFFER_BYTES })
+  // A reader that went away must not end the gateway.
+  destination.on('error', () => {})
+  const logger = pino(
+    { base: null, timestamp: false, formatters: { level: (label) => ({ level: label }) } },
+    destination,
+  )
+  setInterval(() => destination.flush(), FLUSH_MS).unref()
+  return {
+    record: (record) => (record.status >= 500 ? logger.warn(record) : logger.info(record)),
+    fault: (requestId, error) => logger.error({ at: new Date().toISOString(), requestId, fault: textOf(error) }),
+    note: (message) => logger.warn({ at: new Date().toISOString(), note: message }),
+    flush() {
+      try {
+        destination.flushSync()
+      } catch {
+        // Nothing is open any more; there is nobody left to tell.
+      }
+    },
+  }
+}
+
+/** One line a person can read while trying things out. */
+export function terminalJournal(write: (line: string) => void): NodeJournal {
+  return {
+    record: (record) => write(`${lineOf(record)}\n`),
+    fault: (requestId, error) => write(`${requestId} ${textOf(error)}\n`),
+    note: (message) => write(`${message}\n`),
+    flush() {},
+  }
+}
+
+function lineOf(record: AccessRecord): string {
+  const time = record.at.slice(11, 19)
+  const who = record.subject ?? '-'
+  const why = record.reason === null ? '' : ` ${record.reason}`
+  const cut = record.isAborted ? ' aborted' : ''
+  return `${time} ${record.status} ${record.method} ${record.path} ${who} ${record.durationMs} ms${why}${cut}`
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''
+  return `${error.stack ?? error.message}${cause}`
+}

@@ -1,0 +1,175 @@
+/**
+ * WebSocket: decided like any request and before any byte goes on. The library gets a head rewritten whole from the plan,
+ * so that nothing of the client's own head can reach the upstream, and no frame leaves before the upstream's 101.
+ */
+
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { createProxyMiddleware } from 'http-proxy-middleware'
+import { type ForwardPlan, type HeaderList, Refusal } from '../model.ts'
+import { answer, decide } from '../pipeline.ts'
+import { bugAnswer, refusedAnswer } from './answer.ts'
+import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
+import type { Gateway } from './gateway.ts'
+import { endWith } from './raw-answer.ts'
+import { newRequestId, rawHeadOf } from './raw-head.ts'
+import { refusalOf, stopped } from './upstream-failure.ts'
+
+const NOT_OURS = Object.freeze(new Refusal('route.unlisted'))
+const HAS_BODY = Object.freeze(new Refusal('head.framing', { log: 'an upgrade request with a body' }))
+
+/** Status recorded for a client that left before it was answered. */
+const CLIENT_GONE = 499
+
+export async function handleUpgrade(
+  gateway: Gateway,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): Promise<void> {
+  const exchange = openExchange(gateway, newRequestId(), Date.now())
+  socket.on('error', ignore)
+  try {
+    const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, true)
+    const outcome = await decide(gateway.snapshot, gateway.ports, raw)
+    exchange.outcome = outcome
+    if (socket.destroyed) return recordExchange(exchange, CLIENT_GONE, true)
+    if (outcome.kind === 'refuse') return await refuse(exchange, socket, outcome.refusal)
+    if (outcome.kind === 'own') return await refuse(exchange, socket, NOT_OURS)
+    if (outcome.head.bodyBytes !== 0) return await refuse(exchange, socket, HAS_BODY)
+    new Upgrade(exchange, outcome, socket).start(request, head)
+  } catch (error) {
+    const own = bugAnswer(exchange, error)
+    endWith(socket, own)
+    recordExchange(exchange, own.status, false)
+  }
+}
+
+async function refuse(exchange: Exchange, socket: Socket, refusal: Refusal): Promise<void> {
+  const { outcome } = exchange
+  const refused = outcome?.kind === 'refuse' ? outcome : failedExchange(exchange, refusal)
+  exchange.outcome = refused
+  const own = await refusedAnswer(exchange, refused)
+  endWith(socket, own)
+  recordExchange(exchange, own.status, false)
+}
+
+/** One allowed upgrade, from the plan to the end of both sockets. */
+class Upgrade {
+  readonly #exchange: Exchange
+  readonly #plan: ForwardPlan
+  readonly #socket: Socket
+  #upstream: ClientRequest | null = null
+  #timer: NodeJS.Timeout | null = null
+  /** Status of the answer that went to the client; 0 before there is one. */
+  #status = 0
+
+  constructor(exchange: Exchange, plan: ForwardPlan, socket: Socket) {
+    this.#exchange = exchange
+    this.#plan = plan
+    this.#socket = socket
+  }
+
+  start(request: IncomingMessage, head: Buffer): void {
+    const { gateway } = this.#exchange
+    const { upstream, path, headers, route } = this.#plan
+    const socket = this.#socket
+    gateway.upgraded.add(socket)
+    socket.once('close', () => this.#close())
+    const fields = [...headers, 'connection', 'Upgrade', 'upgrade', 'websocket']
+    request.url = path
+    request.rawHeaders = fields
+    request.headers = toFields(fields)
+    this.#timer = setTimeout(() => {
+      this.#upstream?.destroy(stopped('upstream.timeout', `no answer to the upgrade for ${route.timeoutMs} ms`))
+    }, route.timeoutMs).unref()
+    const servername = gateway.pools.serverNameOf(upstream)
+    const proxy = createProxyMiddleware<IncomingMessage>({
+      target: upstream.origin,
+      ...(servername === null ? {} : { ssl: { servername } }),
+      // Without its own plug-ins the library logs nothing and answers nothing by itself.
+      ejectPlugins: true,
+      plugins: [
+        (server) => {
+          server.on('proxyReqWs', (upstreamRequest) => this.#watch(upstreamRequest))
+          server.on('open', (upstreamSocket) => this.#opened(upstreamSocket))
+          server.on('error', (error) => this.#failed(error))
+        },
+      ],
+    })
+    proxy.upgrade(request, socket, head)
+  }
+
+  /** Our listeners stand before the library's, so heads are filtered before it writes them. */
+  #watch(upstream: ClientRequest): void {
+    this.#upstream = upstream
+    if (this.#socket.destroyed) upstream.destroy()
+    upstream.once('upgrade', (response, upstreamSocket: Socket) => {
+      if (response.headers.upgrade?.trim().toLowerCase() !== 'websocket') {
+        this.#failed(stopped('upstream.protocol', 'a 101 to another protocol than websocket'))
+        this.#socket.destroy()
+        upstreamSocket.destroy()
+        return
+      }
+      this.#answered(101)
+      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, {
+        status: 101,
+        headers: response.rawHeaders,
+      }).headers
+      response.headers = toFields([...lines, 'Connection', 'Upgrade', 'Upgrade', 'websocket'])
+    })
+    upstream.once('response', (response) => {
+      const status = response.statusCode ?? 502
+      this.#answered(status)
+      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, { status, headers: response.rawHeaders }).headers
+      const coding = response.headers['transfer-encoding']
+      response.headers = toFields(coding === undefined ? lines : [...lines, 'transfer-encoding', coding])
+    })
+  }
+
+  #answered(status: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#status = status
+  }
+
+  /** Either side's end is the other's. */
+  #opened(upstreamSocket: Socket): void {
+    const socket = this.#socket
+    socket.once('close', () => upstreamSocket.destroy())
+    upstreamSocket.once('close', () => socket.destroySoon())
+    if (socket.destroyed) upstreamSocket.destroy()
+  }
+
+  #failed(error: unknown): void {
+    if (this.#status === 101) return void this.#socket.destroySoon()
+    if (this.#status !== 0) return void this.#socket.destroy()
+    if (this.#socket.destroyed) return
+    const refusal = refusalOf(error)
+    this.#exchange.failure = refusal
+    this.#answered(502)
+    void refusedAnswer(this.#exchange, failedExchange(this.#exchange, refusal)).then((own) => {
+      this.#status = own.status
+      endWith(this.#socket, own)
+    })
+  }
+
+  #close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#upstream?.destroy()
+    recordExchange(this.#exchange, this.#status === 0 ? CLIENT_GONE : this.#status, this.#status === 0)
+  }
+}
+
+/** Field lines as the library takes them; without a prototype, so that no name means anything but itself. */
+function toFields(lines: HeaderList): NodeJS.Dict<string[] | string> {
+  const fields: NodeJS.Dict<string[] | string> = Object.create(null)
+  for (let at = 0; at < lines.length; at += 2) {
+    const name = lines[at]!.toLowerCase()
+    const value = lines[at + 1]!
+    const before = fields[name]
+    fields[name] = before === undefined ? value : typeof before === 'string' ? [before, value] : [...before, value]
+  }
+  return fields
+}
+
+function ignore(): void {}

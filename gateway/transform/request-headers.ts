@@ -1,0 +1,141 @@
+/**
+ * Composes the field lines an upstream sees (SECURITY rules 7, 10 and 11): first everything forgeable is left out, then what
+ * we know is written, last, so that nothing a client sends can stand in its place or take it away.
+ */
+
+import { ownCookieTest, withoutOwnCookies } from '../http/cookies.ts'
+import { isHopByHop, isReserved } from '../http/field-names.ts'
+import { type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Upstream } from '../model.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { type IdentityLines, identityLines } from './identity-lines.ts'
+
+export function upstreamHeaders(
+  snapshot: Snapshot,
+  route: Route,
+  upstream: Upstream,
+  head: RequestHead,
+  principal: Principal | null,
+  assertion: string | null,
+): HeaderList | Refusal {
+  const identity = principal === null ? null : identityOf(snapshot, upstream, principal)
+  if (identity instanceof Refusal) return identity
+  const { authority, scheme } = head.target
+  const lines: string[] = ['Host', upstream.host === 'public' ? authority : authorityOf(upstream)]
+  keepClientLines(lines, snapshot, route, head)
+  lines.push('X-Forwarded-For', head.clientAddress, 'X-Forwarded-Proto', scheme, 'X-Forwarded-Host', authority)
+  lines.push('Forwarded', forwarded(head.clientAddress, scheme, authority), 'X-Request-Id', head.requestId)
+  if (identity !== null) for (const text of identity.lines) lines.push(text)
+  if (assertion !== null) lines.push('X-Postern-Assertion', assertion)
+  return lines
+}
+
+function keepClientLines(lines: string[], snapshot: Snapshot, route: Route, head: RequestHead): void {
+  const { names, headers } = head
+  const nominated = nominatedNames(names, headers)
+  for (let at = 0; at < names.length; at += 1) {
+    const lower = names[at]!
+    const fate = fateOf(lower)
+    if (fate === 'drop') continue
+    if (fate !== 'cookie' && fate !== 'keep' && !route.allowRequestHeaders.has(lower)) continue
+    if (snapshot.reservedNames.has(fate === 'ask' ? aliasOf(lower) : lower) || nominated?.has(lower)) continue
+    const value = headers[2 * at + 1]!
+    if (fate !== 'cookie') {
+      lines.push(headers[2 * at]!, value)
+      continue
+    }
+    const rest = withoutOwnCookies(value, ownCookieTest(snapshot.ownCookiePrefixes))
+    if (rest !== null) lines.push(headers[2 * at]!, rest)
+  }
+}
+
+/** What becomes of a client's field: `ask` is dropped unless its route asks for it by name. */
+type Fate = 'keep' | 'drop' | 'ask' | 'cookie'
+
+/** Of every name but those of explicit maps. Remembered per name; emptied when full. */
+const fates = new Map<string, Fate>()
+const FATES_MAX = 4096
+const NAME_CHARS_MAX = 64
+
+function fateOf(lower: string): Fate {
+  const known = fates.get(lower)
+  if (known !== undefined) return known
+  const fate = judge(lower)
+  if (lower.length > NAME_CHARS_MAX) return fate
+  if (fates.size >= FATES_MAX) fates.clear()
+  fates.set(lower, fate)
+  return fate
+}
+
+function judge(lower: string): Fate {
+  const alias = aliasOf(lower)
+  if (isHopByHop(alias) || REWRITTEN.has(alias) || isReserved(alias, NOTHING)) return 'drop'
+  if (alias !== lower && (alias === 'cookie' || CREDENTIALS.has(alias))) return 'drop'
+  if (lower === 'cookie') return 'cookie'
+  return alias !== lower || CREDENTIALS.has(lower) ? 'ask' : 'keep'
+}
+
+/** To CGI, WSGI and PHP `x_user` and `x.user` are `x-user`. */
+function aliasOf(lower: string): string {
+  return lower.replace(/[^a-z0-9-]/g, '-')
+}
+
+const NOTHING: ReadonlySet<string> = new Set()
+/** Written by us or, the framing of the body and the answer to Expect, by the runtime. */
+const REWRITTEN: ReadonlySet<string> = new Set(['content-length', 'cookie2', 'expect', 'host', 'x-request-id'])
+/** Proofs meant for this gateway; a backend needs its own only where the policy says so. */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
+
+/** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. */
+function nominatedNames(names: readonly string[], headers: HeaderList): Set<string> | null {
+  let nominated: Set<string> | null = null
+  for (let at = names.indexOf('connection'); at >= 0; at = names.indexOf('connection', at + 1)) {
+    const value = headers[2 * at + 1]!
+    if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
+    nominated ??= new Set()
+    for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())
+  }
+  return nominated
+}
+
+/** RFC 7239 §4 and §6: a host with a port and an IPv6 address are quoted, the latter in brackets. */
+function forwarded(clientAddress: string, scheme: string, authority: string): string {
+  const client = clientAddress.includes(':') ? `"[${clientAddress}]"` : clientAddress
+  return `for=${client};host="${authority}";proto=${scheme}`
+}
+
+const authorities = new WeakMap<Upstream, string>()
+
+function authorityOf(upstream: Upstream): string {
+  let authority = authorities.get(upstream)
+  if (authority === undefined) {
+    authority = upstream.origin.slice(upstream.origin.indexOf('//') + 2)
+    authorities.set(upstream, authority)
+  }
+  return authority
+}
+
+/** Identity lines last as long as the principal they were made from: per upstream, and per verdict on unverified e-mail. */
+interface Written {
+  readonly upstream: Upstream
+  readonly allowUnverifiedEmail: boolean
+  readonly identity: IdentityLines
+  readonly next: Written | null
+}
+
+const written = new WeakMap<Principal, Written>()
+/** More upstreams than a principal usually meets; the chain starts anew beyond it, also after many reloads. */
+const CHAIN_MAX = 16
+
+function identityOf(snapshot: Snapshot, upstream: Upstream, principal: Principal): IdentityLines | Refusal {
+  const { allowUnverifiedEmail } = snapshot
+  const first = written.get(principal) ?? null
+  let length = 0
+  for (let entry = first; entry !== null; entry = entry.next) {
+    if (entry.upstream === upstream && entry.allowUnverifiedEmail === allowUnverifiedEmail) return entry.identity
+    length += 1
+  }
+  const identity = identityLines(upstream.identity, principal, allowUnverifiedEmail)
+  if (identity instanceof Refusal) return identity
+  written.set(principal, { upstream, allowUnverifiedEmail, identity, next: length < CHAIN_MAX ? first : null })
+  return identity
+}

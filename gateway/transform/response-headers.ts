@@ -1,0 +1,94 @@
+/**
+ * Composes the field lines a client sees of an upstream's answer (SECURITY rules 8 and 9): an upstream says nothing about
+ * this connection, our cookies or our whole origin, and what identity let through is kept out of shared caches.
+ */
+
+import { ownCookieTest } from '../http/cookies.ts'
+import { isFieldValue, readName } from '../http/field-line.ts'
+import { isHopByHop } from '../http/field-names.ts'
+import { listMembers } from '../http/header-list.ts'
+import type { ForwardPlan, HeaderList } from '../model.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { privateCacheControl } from './cache-control.ts'
+
+export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, headers: HeaderList): HeaderList {
+  const { route, principal, setCookies } = plan
+  const isOwnCookie = ownCookieTest(snapshot.ownCookiePrefixes)
+  const isPrivate = principal !== null && !route.isSharedCacheAllowed
+  const isCacheOurs = isPrivate || setCookies.length > 0
+  const isVaried = variesByCredential(plan)
+  const nominated = nominatedNames(headers)
+  const lines: string[] = []
+  const cacheControl: string[] = []
+  const vary: string[] = []
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at]!
+    const value = headers[at + 1]!
+    const { lower, shape } = readName(name)
+    if (shape === 'invalid' || !isFieldValue(value)) continue // the runtime would refuse to write it
+    if (isHopByHop(lower) || lower === 'x-request-id' || nominated?.has(lower)) continue
+    if (WHOLE_ORIGIN.has(lower) && !route.allowResponseHeaders.has(lower)) continue
+    if (lower === 'set-cookie' && isOwnCookie(value)) continue
+    if (isCacheOurs && lower === 'cache-control') cacheControl.push(value)
+    else if (isCacheOurs && isCdnCacheControl(lower)) continue
+    else if (isVaried && lower === 'vary') vary.push(value)
+    else lines.push(name, value)
+  }
+  if (setCookies.length > 0) lines.push('Cache-Control', 'no-store')
+  else if (isPrivate) lines.push('Cache-Control', privateCacheControl(cacheControl))
+  if (isVaried) lines.push('Vary', withCredentials(vary))
+  for (const cookie of setCookies) lines.push('Set-Cookie', cookie)
+  lines.push('X-Request-Id', plan.head.requestId)
+  return lines
+}
+
+/**
+ * Fields that rule a whole origin, and outlive the answer. Reporting-Endpoints is not among them: unlike Report-To it ends
+ * with its document (W3C Reporting §3.2).
+ */
+const WHOLE_ORIGIN: ReadonlySet<string> = new Set([
+  'alt-svc',
+  'clear-site-data',
+  'nel',
+  'report-to',
+  'service-worker-allowed',
+])
+
+/** RFC 9213 and its forebears: they overrule Cache-Control in one cache or another. */
+function isCdnCacheControl(lower: string): boolean {
+  return lower.endsWith('cdn-cache-control') || CACHE_OVERRULES.has(lower)
+}
+
+const CACHE_OVERRULES: ReadonlySet<string> = new Set([
+  'edge-control',
+  'surrogate-control',
+  'x-accel-expires',
+  'x-litespeed-cache-control',
+])
+
+/** What an answer to nobody and an answer to somebody may differ by, wherever both can have one URL. */
+function variesByCredential({ route, head }: ForwardPlan): boolean {
+  if (route.isSharedCacheAllowed || (head.method !== 'GET' && head.method !== 'HEAD')) return false
+  return (route.access.get(head.method) ?? route.access.get('*'))?.kind !== 'public'
+}
+
+function withCredentials(vary: readonly string[]): string {
+  const names = vary.join(', ')
+  const present = new Set((listMembers(names) ?? []).map((name) => name.toLowerCase()))
+  if (present.has('*')) return '*'
+  const missing = ['Cookie', 'Authorization'].filter((name) => !present.has(name.toLowerCase()))
+  return [...(names === '' ? [] : [names]), ...missing].join(', ')
+}
+
+/** Fields that the upstream's Connection nominates (RFC 9110 §7.6.1); null when it nominates none. */
+function nominatedNames(headers: HeaderList): Set<string> | null {
+  let nominated: Set<string> | null = null
+  for (let at = 0; at < headers.length; at += 2) {
+    if (readName(headers[at]!).lower !== 'connection') continue
+    const value = headers[at + 1]!
+    if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
+    nominated ??= new Set()
+    for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())
+  }
+  return nominated
+}
