@@ -87,7 +87,10 @@ export interface Database {
   /** What sessions are read through, so that a long write does not hold up a look-up. */
   readonly readHandle: object
   /** Placeholders are `$1`, `$2`. Rejects when the database cannot be asked in time. */
-  query(sql: string, values?: readonly (string | number | null)[]): Promise<readonly Readonly<Record<string, unknown>>[]>
+  query(
+    sql: string,
+    values?: readonly (string | number | null)[],
+  ): Promise<readonly Readonly<Record<string, unknown>>[]>
   /** One caller at a time among all nodes, for migrations and key rotation. Not reentrant. */
   withMigrationLock<T>(work: () => Promise<T>): Promise<T>
   isReady(): Promise<boolean>

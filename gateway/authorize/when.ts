@@ -107,8 +107,8 @@ function contextOf(
 ): Record<string, unknown> {
   const { roles, groups, scopes } = principal
   const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes }
-  if (principal.name !== null) user['name'] = principal.name
-  if (principal.email !== null && (principal.emailVerified || allowUnverifiedEmail)) user['email'] = principal.email
+  if (principal.name !== null) user.name = principal.name
+  if (principal.email !== null && (principal.emailVerified || allowUnverifiedEmail)) user.email = principal.email
   const request: Record<string, unknown> = {
     method: head.method,
     host: head.target.authority,
@@ -116,8 +116,8 @@ function contextOf(
     ip: head.clientAddress,
   }
   const isWhole = uses.has('request')
-  if (isWhole || uses.has('request.query')) request['query'] = queryOf(head.target.query)
-  if (isWhole || uses.has('request.headers')) request['headers'] = headersOf(head.headers, head.names)
+  if (isWhole || uses.has('request.query')) request.query = queryOf(head.target.query)
+  if (isWhole || uses.has('request.headers')) request.headers = headersOf(head.headers, head.names)
   return { user, params, request, now: new Date(head.receivedAtMs) }
 }
 

@@ -33,7 +33,7 @@ export function compileAccess(
   for (const [method, single] of Object.entries(named)) {
     const compiled = compileOne(single, [...path, method])
     access.set(method, compiled)
-    if (method === 'GET' && named['HEAD'] === undefined) access.set('HEAD', compiled)
+    if (method === 'GET' && named.HEAD === undefined) access.set('HEAD', compiled)
   }
   return access
 }

@@ -18,7 +18,7 @@ export function gatewayJsonSchema(): JsonSchema {
     reused: 'inline',
     override: ({ zodSchema, jsonSchema }) => {
       const meta = z.globalRegistry.get(zodSchema)
-      if (meta?.examples !== undefined) jsonSchema.examples = [...meta.examples]
+      if (Array.isArray(meta?.examples)) jsonSchema.examples = meta.examples
       if (meta?.description !== undefined) jsonSchema.description = meta.description
     },
   })
@@ -37,15 +37,15 @@ function allowReferences(schema: JsonSchema): JsonSchema {
   const root = schema as Mutable
   const { origin, listen, store, upstreams } = properties(root)
   const stored = properties(store)
-  const upstream = upstreams!['additionalProperties'] as Mutable
-  const options = (upstream['anyOf'] as Mutable[])[1]!
+  const upstream = upstreams!.additionalProperties as Mutable
+  const options = (upstream.anyOf as Mutable[])[1]!
   for (const name of ['database', 'redis']) orReference(stored[name]!)
-  onlyReference(stored['secret']!)
-  onlyReference(stored['secrets']!['items'] as Mutable)
+  onlyReference(stored.secret!)
+  onlyReference(stored.secrets!.items as Mutable)
   orReference(origin!)
   orReference(listen!)
-  orReference(properties(options)['url']!)
-  const [plain] = upstream['anyOf'] as Mutable[]
+  orReference(properties(options).url!)
+  const [plain] = upstream.anyOf as Mutable[]
   orReference(plain!)
   return root
 }
@@ -53,7 +53,7 @@ function allowReferences(schema: JsonSchema): JsonSchema {
 type Mutable = Record<string, unknown>
 
 function properties(schema: Mutable | undefined): Record<string, Mutable> {
-  return (schema?.['properties'] ?? {}) as Record<string, Mutable>
+  return (schema?.properties ?? {}) as Record<string, Mutable>
 }
 
 const ANNOTATIONS = new Set(['description', 'examples', 'default', 'title'])
@@ -65,7 +65,7 @@ function orReference(schema: Mutable): void {
     value[keyword] = given
     delete schema[keyword]
   }
-  schema['anyOf'] = [REFERENCE, value]
+  schema.anyOf = [REFERENCE, value]
 }
 
 function onlyReference(schema: Mutable): void {
@@ -78,8 +78,8 @@ export function knownKeys(schema: JsonSchema, path: readonly (string | number)[]
   let found = branches(schema)
   for (const step of path) {
     found = found.flatMap((branch) => {
-      if (typeof step === 'number') return branches(branch['items'])
-      return branches(properties(branch as Mutable)[step] ?? branch['additionalProperties'])
+      if (typeof step === 'number') return branches(branch.items)
+      return branches(properties(branch as Mutable)[step] ?? branch.additionalProperties)
     })
   }
   return [...new Set(found.flatMap((branch) => Object.keys(properties(branch as Mutable))))]

@@ -10,7 +10,9 @@ type Announce = (revocations: readonly Revocation[]) => void
 type Row = Readonly<Record<string, unknown>>
 
 /** Model -> the columns that name whose it is, and what each of them names. The first one a query fixes is enough. */
-const NAMING: Readonly<Record<string, readonly (readonly [field: string, kind: Exclude<Revocation['kind'], 'everything'>])[]>> = {
+const NAMING: Readonly<
+  Record<string, readonly (readonly [field: string, kind: Exclude<Revocation['kind'], 'everything'>])[]>
+> = {
   session: [
     ['token', 'session-token'],
     ['id', 'session'],

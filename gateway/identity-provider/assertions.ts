@@ -103,5 +103,15 @@ function lifeLeft(assertion: Assertion, nowMs: number): number {
 /** Every fact that `signNow` signs, unambiguously. */
 function factsOf(principal: Principal, upstreamId: string): string {
   const { subject, issuer, email, emailVerified, roles, sessionId, methods, authenticatedAtMs } = principal
-  return JSON.stringify([upstreamId, issuer, subject, email, emailVerified, roles, sessionId, methods, authenticatedAtMs])
+  return JSON.stringify([
+    upstreamId,
+    issuer,
+    subject,
+    email,
+    emailVerified,
+    roles,
+    sessionId,
+    methods,
+    authenticatedAtMs,
+  ])
 }

@@ -45,7 +45,10 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
     secrets: [...settings.secrets],
     trustedOrigins: [origin],
     telemetry: { enabled: false },
-    logger: { level: 'error', log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)) },
+    logger: {
+      level: 'error',
+      log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)),
+    },
     emailAndPassword: {
       enabled: true,
       disableSignUp: !settings.isSignupOpen,
@@ -58,6 +61,8 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       // The gateway extends sessions itself: it knows their absolute end, and whom not to remember.
       disableSessionRefresh: true,
       cookieCache: { enabled: false },
+      // Which path asks for a fresh sign-in stands in the table of paths.
+      freshAge: 0,
       additionalFields: {
         authenticatedAt: { type: 'date', required: false, input: false },
         amr: { type: 'string', required: false, input: false },

@@ -7,6 +7,7 @@ import { type Principal, Refusal } from '../model.ts'
 import { problemAnswer } from '../problem/response.ts'
 import { BASE_PATH } from './auth.ts'
 import type { CookieCodec } from './cookie.ts'
+import type { Endings } from './endings.ts'
 import { type Door, doorFor, FRESH_MS } from './paths.ts'
 import type { Resolved, Sessions } from './sessions.ts'
 
@@ -18,7 +19,7 @@ export interface HandlerDeps {
   readonly sessions: Sessions
   /** The identity provider itself. */
   readonly serve: (request: Request) => Promise<Response>
-  readonly endSession: (token: string) => Promise<void>
+  readonly endings: Endings
   readonly publicKeys: () => Promise<object>
   readonly nowMs: () => number
   readonly log: (error: unknown) => void
@@ -27,6 +28,8 @@ export interface HandlerDeps {
 /** Hashing a password takes a tenth of a second; a database that hangs is given up by its own time-outs before this. */
 const DEADLINE_MS = 10_000
 const BODY_CHARS_MAX = 65_536
+/** What is kept for long and shown to upstreams stays short. RFC 5321 §4.5.3.1.3 for the address. */
+const CHARS_MAX = { name: 200, email: 254, image: 2048 } as const
 
 const NOBODY = Object.freeze({ token: null, principal: null, setCookies: [] as readonly string[] })
 
@@ -69,7 +72,8 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
 
     const body = request.method === 'GET' ? null : await bodyFor(path, request)
     if (body instanceof Response) return body
-    const response = await withDeadline(deps.serve(rebuilt(request, caller, body)))
+    const response =
+      (await endSessions(path, caller, body)) ?? (await withDeadline(deps.serve(rebuilt(request, caller, body))))
     return finish(path, caller, response)
   }
 
@@ -135,13 +139,28 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     if (text !== '' && type.trim().toLowerCase() !== 'application/json') {
       return failure(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json.')
     }
-    if (path !== '/change-password') return text === '' ? '{}' : text
+    const fields = parseObject(text === '' ? '{}' : text)
+    if (fields === null) return failure(400, 'BODY_MALFORMED', 'The body must be a JSON object.')
+    const tooLong = Object.entries(CHARS_MAX).find(([name, max]) => lengthOf(fields[name]) > max)
+    if (tooLong !== undefined)
+      return failure(400, 'FIELD_TOO_LONG', `${tooLong[0]} has at most ${tooLong[1]} characters.`)
     // Whoever knew the old password must not stay signed in by it.
-    const parsed: unknown = parseJson(text)
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-      return failure(400, 'BODY_MALFORMED', 'The body must be a JSON object.')
-    }
-    return JSON.stringify({ ...parsed, revokeOtherSessions: true })
+    return JSON.stringify(path === '/change-password' ? { ...fields, revokeOtherSessions: true } : fields)
+  }
+
+  /** Null when the path ends no session, or when the identity provider still has something to say. */
+  async function endSessions(path: string, caller: Caller, body: string | null): Promise<Response | null> {
+    const { token, principal } = caller
+    if (token === null || principal === null) return null
+    if (path === '/sign-out') await deps.endings.endToken(token)
+    else if (path === '/revoke-session') {
+      const other = parseObject(body ?? '')?.token
+      if (typeof other !== 'string') return failure(400, 'BODY_MALFORMED', 'The body must name a token.')
+      await deps.endings.endTokenOf(principal.subject, other)
+    } else if (path === '/revoke-sessions') await deps.endings.endAllOf(principal.subject)
+    else if (path === '/revoke-other-sessions') await deps.endings.endAllButOne(principal.subject, token)
+    else return null
+    return path === '/sign-out' ? null : Response.json({ status: true })
   }
 
   /** Only what the identity provider needs, with the session's cookie written anew by us. */
@@ -172,7 +191,7 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const isReplaced = fresh.some((cookie) => cookie.startsWith(`${cookieName}=`))
     const isSignIn = path === '/sign-in/email' || path === '/sign-up/email'
     // One browser, one session: the one that signing in replaces must not live on (CWE-384).
-    if (isSignIn && response.ok && isReplaced && caller.token !== null) await deps.endSession(caller.token)
+    if (isSignIn && response.ok && isReplaced && caller.token !== null) await deps.endings.endToken(caller.token)
     const headers = new Headers(response.headers)
     headers.set('cache-control', 'no-store')
     const retryAfter = headers.get('x-retry-after')
@@ -196,12 +215,17 @@ function failure(status: number, code: string, message: string): Response {
   return Response.json({ code, message }, { status, headers: { 'cache-control': 'no-store' } })
 }
 
-function parseJson(text: string): unknown {
+function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
-    return JSON.parse(text)
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null
   } catch {
     return null
   }
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === 'string' ? value.length : 0
 }
 
 /** The one cookie of this name; null when there is none. Two of one name were refused at admission, and count as none here. */

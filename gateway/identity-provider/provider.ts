@@ -20,6 +20,7 @@ import { watchAdapter } from './adapter.ts'
 import { createAssertions } from './assertions.ts'
 import { type AuthSettings, authOptions, createAuth, createPlainAuth } from './auth.ts'
 import { cookieCodec } from './cookie.ts'
+import { createEndings } from './endings.ts'
 import { createHandler } from './handler.ts'
 import { keyStore, migrateKeyStore } from './key-store.ts'
 import { createRevocations } from './revocations.ts'
@@ -100,6 +101,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
   const revocations = createRevocations()
   const auth = createAuth(authOptions(settings, () => watchAdapter(writes, revocations.revoke)))
   const context = await auth.$context
+  const endings = createEndings(context.adapter)
   const cookies = cookieCodec(
     primitives,
     keys.provider.map((key) => key.value),
@@ -141,7 +143,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
         cookies,
         sessions,
         serve: (request) => auth.handler(request),
-        endSession: (token) => context.internalAdapter.deleteSession(token),
+        endings,
         publicKeys,
         nowMs,
         log,
@@ -153,7 +155,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     tokens: createTokens({ origin, keys: tokenKeys, sessions }),
     assertions: createAssertions(signingKeys, origin, log),
     sealer: createSealer(primitives, keys.seal),
-    users: createUsers(auth, context),
+    users: createUsers(auth, context, endings),
     close: stop,
   }
 }

@@ -100,7 +100,9 @@ function canSign(keys: readonly LoadedKey[], nowMs: number): boolean {
 
 function isNextDue(keys: readonly LoadedKey[], nowMs: number): boolean {
   const newest = keys.findLast((key) => key.privateKey !== null)
-  return newest === undefined || !canSign(keys, nowMs) || newest.activeFromMs + ROTATE_AFTER_MS <= nowMs + PUBLISH_LEAD_MS
+  return (
+    newest === undefined || !canSign(keys, nowMs) || newest.activeFromMs + ROTATE_AFTER_MS <= nowMs + PUBLISH_LEAD_MS
+  )
 }
 
 /** Keys whose successor has signed for so long that nothing of theirs is alive or cached. */

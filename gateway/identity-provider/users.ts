@@ -1,6 +1,7 @@
 /** What the command line does to users. Each change goes through the watched adapter, so it takes effect at once. */
 
 import type { Auth, AuthContext } from './auth.ts'
+import type { Endings } from './endings.ts'
 
 export interface NewUser {
   readonly email: string
@@ -22,7 +23,7 @@ export interface Users {
 
 const ROLE = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
 
-export function createUsers(auth: Auth, context: AuthContext): Users {
+export function createUsers(auth: Auth, context: AuthContext, endings: Endings): Users {
   const { internalAdapter } = context
   return {
     async create({ email, password, name, roles }) {
@@ -46,14 +47,12 @@ export function createUsers(auth: Auth, context: AuthContext): Users {
     async ban(userId, reason, untilMs) {
       const banExpires = untilMs === null ? null : new Date(untilMs)
       await internalAdapter.updateUser(userId, { banned: true, banReason: reason, banExpires })
-      await internalAdapter.deleteUserSessions(userId)
+      await endings.endAllOf(userId)
     },
     async unban(userId) {
       await internalAdapter.updateUser(userId, { banned: false, banReason: null, banExpires: null })
     },
-    async endSessions(userId) {
-      await internalAdapter.deleteUserSessions(userId)
-    },
+    endSessions: (userId) => endings.endAllOf(userId),
   }
 }
 

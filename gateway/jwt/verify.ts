@@ -64,7 +64,9 @@ export async function verifyClaims(rules: TokenRules, token: string, nowMs: numb
 /** False once `exp` has passed, leeway included; for claims that were verified earlier and remembered. */
 export function isCurrent(claims: Claims, nowMs: number): boolean {
   const nowSeconds = nowMs / 1000
-  return claims.exp > nowSeconds - LEEWAY_SECONDS && (claims.nbf === undefined || claims.nbf <= nowSeconds + LEEWAY_SECONDS)
+  return (
+    claims.exp > nowSeconds - LEEWAY_SECONDS && (claims.nbf === undefined || claims.nbf <= nowSeconds + LEEWAY_SECONDS)
+  )
 }
 
 /** Who the claims speak for. Roles are the issuer's word here, because nobody else can be asked. */

@@ -1,6 +1,6 @@
 /** The Workers runtime, whole: a compiled policy, ports of one isolate, and the same four calls into the core as on Node. */
 
-import { compile } from '../config/compile.ts'
+import { compile, type PolicyConfig } from '../config/compile.ts'
 import { createEndpoints } from '../endpoints/app.ts'
 import { tokenVerifier } from '../jwt/verify.ts'
 import { type Outcome, type OwnAnswer, Refusal, type Refused } from '../model.ts'
@@ -9,6 +9,7 @@ import type { Ports } from '../ports.ts'
 import { accessRecord } from '../record/access.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
+import { ownRequest } from '../transform/own-request.ts'
 import policy from './generated/policy.json' with { type: 'json' }
 import { rawHeadOf } from './raw-head.ts'
 import { forward, toHeaders, upstreamHead } from './relay.ts'
@@ -58,7 +59,7 @@ async function serve(gateway: Gateway, request: Request, requestId: string, rece
 
   async function respond(outcome: Outcome): Promise<[Response, Refusal | null]> {
     if (outcome.kind === 'refuse') return [await refuse(outcome), outcome.refusal]
-    if (outcome.kind === 'own') return [await endpoints.fetch(request), null]
+    if (outcome.kind === 'own') return [await endpoints.fetch(ownRequest(snapshot, outcome.head, null)), null]
     const upstream = await forward(outcome, request)
     if (upstream instanceof Refusal)
       return [await refuse({ ...outcome, kind: 'refuse', requestId, refusal: upstream }), upstream]
@@ -74,7 +75,7 @@ async function serve(gateway: Gateway, request: Request, requestId: string, rece
 }
 
 async function build(env: Env): Promise<Gateway> {
-  const compiled = compile(policy.config, policy.version)
+  const compiled = compile(policy.config as PolicyConfig, policy.version)
   if ('issues' in compiled) throw new Error('the embedded policy does not compile: build the Worker again')
   const { snapshot } = compiled
   const keys = JSON.parse(env.POSTERN_JWKS ?? '{"keys":[]}')
@@ -89,7 +90,16 @@ async function build(env: Env): Promise<Gateway> {
       fault: (requestId, error) => log({ level: 'error', requestId, fault: String(error) }),
     },
   }
-  return { snapshot, ports, endpoints: createEndpoints(snapshot.origin) }
+  const endpoints = createEndpoints({
+    origin: snapshot.origin,
+    sessionCookieName: snapshot.admission.sessionCookieName,
+    provider: null,
+    sessions: null,
+    sealer: null,
+    nowMs: () => Date.now(),
+    log: (error) => ports.journal.fault('-', error),
+  })
+  return { snapshot, ports, endpoints }
 }
 
 /** Client addresses an isolate counts at once. */

@@ -112,5 +112,9 @@ async function tryLock(client: pg.Client): Promise<boolean> {
 /** A code where there is one: messages of the driver may quote the URL. */
 function reasonOf(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' ? code : error instanceof Error && /timeout/i.test(error.message) ? 'timeout' : 'error'
+  return typeof code === 'string'
+    ? code
+    : error instanceof Error && /timeout/i.test(error.message)
+      ? 'timeout'
+      : 'error'
 }

@@ -3,11 +3,13 @@
 import { beforeAll } from 'vitest'
 import { compile } from '../../config/compile.ts'
 import { parsePolicy } from '../../config/parse.ts'
+import { createEndpoints } from '../../endpoints/app.ts'
 import { tokenVerifier } from '../../jwt/verify.ts'
 import type { RawHead } from '../../model.ts'
 import { answerRefusal, decide } from '../../pipeline.ts'
 import type { Ports } from '../../ports.ts'
 import { memoryCounters } from '../../stores/memory/counters.ts'
+import { ownRequest } from '../../transform/own-request.ts'
 import { mintPeople } from '../scenario/people.ts'
 import { type Runtime, runScenarios } from '../scenario/run.ts'
 import { SCENARIO_POLICY } from '../scenario/table.ts'
@@ -30,6 +32,15 @@ beforeAll(async () => {
     sealer: null,
     journal: { record: () => {}, fault: () => {} },
   }
+  const { sessionCookieName } = compiled.snapshot.admission
+  const none = { provider: null, sessions: null, sealer: null }
+  const endpoints = createEndpoints({
+    origin: ORIGIN,
+    sessionCookieName,
+    ...none,
+    nowMs: () => Date.now(),
+    log: () => {},
+  })
   runtime = {
     people,
     async send({ method, target, headers, body }) {
@@ -48,7 +59,10 @@ beforeAll(async () => {
         isUpgrade: false,
       }
       const outcome = await decide(compiled.snapshot, ports, raw)
-      if (outcome.kind === 'own') return { status: 404, body: '{"code":"not-found"}', upstream: null }
+      if (outcome.kind === 'own') {
+        const answer = await endpoints.fetch(ownRequest(compiled.snapshot, outcome.head, null))
+        return { status: answer.status, body: await answer.text(), upstream: null }
+      }
       if (outcome.kind === 'refuse') {
         const answer = await answerRefusal(compiled.snapshot, ports, outcome)
         return { status: answer.status, body: answer.body, upstream: null }
