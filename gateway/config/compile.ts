@@ -187,12 +187,16 @@ function compileRoute(
     upstream,
     bodyBytesMax: config.body ?? policy.defaults.body,
     timeoutMs: config.timeout ?? policy.defaults.timeout,
-    allowRequestHeaders: new Set(config.allowRequestHeaders.map((name) => name.toLowerCase())),
-    allowResponseHeaders: new Set(config.allowResponseHeaders.map((name) => name.toLowerCase())),
+    allowRequestHeaders: lowerCase([...config.allowRequestHeaders, ...config.allowHeaderNames]),
+    allowResponseHeaders: lowerCase(config.allowResponseHeaders),
     isServiceWorkerAllowed: config.serviceWorker === 'allow',
     isSharedCacheAllowed: config.sharedCache === 'allow',
   })
   return { pattern, route }
+}
+
+function lowerCase(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.map((name) => name.toLowerCase()))
 }
 
 /** Lies within what the gateway serves itself, in any spelling: then no request would ever meet it. */

@@ -46,6 +46,7 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
   const expected = exampleCure(scene.schema, path)
   switch (issue.code) {
     case 'unrecognized_keys':
+      if (isMixed(value, path)) return at(mixedTrouble(value))
       return issue.keys.map((key) => issueAt(scene.places, [...path, key], unknownKey(key, path, scene)))
     case 'invalid_union':
       return explainUnion(issue, path, value, scene)
@@ -55,16 +56,10 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
       return [issueAt(scene.places, path, keyTrouble(key, parent, issue.issues[0]?.message ?? 'unexpected key', scene))]
     }
     case 'invalid_value':
+      if (value === undefined) return at(missing(path, expected))
       return at(wordTrouble(value, issue.values.map(String)))
     case 'invalid_type':
-      if (value === undefined) {
-        const key = String(path.at(-1) ?? '')
-        return at({
-          message: `the key \`${key}\` is missing`,
-          cure: expected === '' ? `add \`${key}\`` : expected,
-          isAboutKey: true,
-        })
-      }
+      if (value === undefined) return at(missing(path, expected))
       if (issue.message.startsWith('expected'))
         return at({ message: `${issue.message}, found ${kindOf(value)}`, cure: expected })
       return at({
@@ -79,6 +74,15 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
   }
 }
 
+function missing(path: Path, expected: string): Trouble {
+  const key = String(path.at(-1) ?? '')
+  return {
+    message: `the key \`${key}\` is missing`,
+    cure: expected === '' ? `add \`${key}\`` : expected,
+    isAboutKey: true,
+  }
+}
+
 const TYPES: Readonly<Record<string, string>> = {
   object: 'a map',
   record: 'a map',
@@ -89,18 +93,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** Of the forms a value may take, the one it was meant to have is the one of its own kind. */
 function explainUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unknown, scene: Scene): Issue[] {
-  if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
-    const methods = Object.keys(value).filter(isMethodKey)
-    if (methods.length > 0 && methods.length < Object.keys(value).length && isAccess(path)) {
-      const others = Object.keys(value).filter((key) => !isMethodKey(key))
-      const hint = others.every((key) => nearestMethod(key) !== null)
-      if (!hint) {
-        const message = `methods (\`${methods[0]}\`) and requirements (\`${others[0]}\`) never stand in one map`
-        const cure = `give each method its own requirement: \`{ ${methods[0]}: { ${others[0]}: ... } }\``
-        return [issueAt(scene.places, path, { message, cure })]
-      }
-    }
-  }
+  if (isMixed(value, path)) return [issueAt(scene.places, path, mixedTrouble(value))]
   const options = issue.errors.filter(
     (option) => !option.some((inner) => inner.path.length === 0 && isOtherKind(inner)),
   )
@@ -117,6 +110,25 @@ function explainUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: un
 
 function isOtherKind(issue: ZodIssue): boolean {
   return issue.code === 'invalid_type' || (issue.code === 'invalid_value' && typeof issue.input === 'object')
+}
+
+const REQUIREMENT_KEYS: readonly string[] = ['role', 'scope', 'email', 'with', 'when']
+
+/** Method keys and requirement keys in one map: it cannot be told which requirement is for which method. */
+function isMixed(value: unknown, path: Path): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || !isAccess(path)) return false
+  const keys = Object.keys(value)
+  return keys.some(isMethodKey) && keys.some((key) => REQUIREMENT_KEYS.includes(key) || Object.hasOwn(LATER_KEYS, key))
+}
+
+function mixedTrouble(value: Readonly<Record<string, unknown>>): Trouble {
+  const keys = Object.keys(value)
+  const method = keys.find(isMethodKey) ?? 'read'
+  const other = keys.find((key) => !isMethodKey(key)) ?? 'role'
+  return {
+    message: `method keys (\`${method}\`) and requirement keys (\`${other}\`) never stand in one map`,
+    cure: `give each method its own requirement: \`{ ${method}: { ${other}: ... } }\``,
+  }
 }
 
 /** Maps of methods are recognized by their keys; else the form with the fewest keys amiss was meant. */

@@ -53,7 +53,7 @@ export function issueAt(places: Places | undefined, path: Path, trouble: Trouble
     return { file: places?.file ?? 'policy', line: 0, column: 0, length: 0, path: shown, message, cure, source: '' }
   }
   const line = places.lines[place.line - 1] ?? ''
-  const source = trouble.isSecret === true ? `${line.slice(0, place.column - 1)}***` : mask(line)
+  const source = trouble.isSecret === true ? `${mask(line.slice(0, place.column - 1))}***` : mask(line)
   return { file: places.file, ...place, path: shown, message, cure, source }
 }
 
@@ -98,9 +98,15 @@ const SOURCE_CHARS_MAX = 160
 
 /** A line as it may be printed: passwords in URLs and literals beside a secret's name are hidden, references are not. */
 export function mask(line: string): string {
-  return line
-    .replace(/(:\/\/[^\s/:@]*:)(?!\$\{)[^\s/@]+@/g, '$1***@')
-    .replace(/\b(\w*(?:secret|password)s?["']?\s*:\s*["'[]*)(?!\s*["'[]*\$\{)[^\s,}\]#]+/gi, '$1***')
+  return line.replace(URL_PASSWORD, hide).replace(NAMED_SECRET, hide)
+}
+
+const URL_PASSWORD = /(?<=:\/\/[^\s/:@]*:)(?!\$\{)[^\s/@]+(?=@)/g
+const NAMED_SECRET = /(?<=(?:secret|password)s?["']?\s*:\s*["'[]*)(?!\s|["'[]|\$\{)[^\s,}\]#]+/gi
+
+/** As many characters as before, so that the caret still points where it did. */
+function hide(secret: string): string {
+  return '*'.repeat(secret.length)
 }
 
 /** The known word nearest to a misspelt one, or null when none is near. */

@@ -17,9 +17,9 @@ const DEPTH_MAX = 16
 const ERRORS_MAX = 20
 
 /** `${env:NAME}` inside { } or [ ] without quotes: YAML reads its braces as a map of its own. */
-const BARE_REFERENCE = /(?<=[{[,][^"'#]*?[\s:[{,])(\$\{(?:env|file):[^}\s]*\})/
+const BARE_REFERENCE = /(?<=[{[,][^{}]*?)\$\{(?:env|file):[^}\s]*\}/g
 /** `*.host` without quotes: YAML reads a leading asterisk as an alias. */
-const BARE_WILDCARD = /(?<=^\s*|[-:[{,]\s*)(\*[.\w*-]*\.[\w.*/-]+)/
+const BARE_WILDCARD = /(?<=^\s*|[-:[{,]\s*)\*[.\w*-]*\.[\w.*/-]+/g
 
 export function readYaml(text: string, file: string): YamlFile | { readonly issues: Issue[] } {
   const lines = text.split(/\r?\n/)
@@ -39,16 +39,21 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     const { line, col } = counter.linePos(start)
     return { line: Math.max(1, line), column: Math.max(1, col), length: length ?? Math.max(1, end - start) }
   }
+  /** The two mistakes everybody makes: both are recognized by the line, for what YAML says of them helps nobody. */
   const reportBare = (line: number): boolean => {
     const source = lines[line - 1] ?? ''
-    const found = BARE_REFERENCE.exec(source) ?? BARE_WILDCARD.exec(source)
-    if (found === null) return false
-    const bare = found[1]!
-    const quoted = source.replace(bare, `"${bare}"`).trim()
-    const message = bare.startsWith('$')
-      ? '`${...}` inside { } or [ ] must be quoted in YAML'
-      : 'a value that begins with `*` must be quoted in YAML'
-    report({ line, column: found.index + 1, length: bare.length }, message, `write\n  ${quoted}`)
+    const plain = withoutQuotes(source)
+    const references = [...plain.matchAll(BARE_REFERENCE)]
+    const found = references.length > 0 ? references : [...plain.matchAll(BARE_WILDCARD)]
+    const [first] = found
+    if (first === undefined) return false
+    let quoted = source
+    for (const { 0: bare, index } of found.toReversed()) {
+      quoted = `${quoted.slice(0, index)}"${bare}"${quoted.slice(index + bare.length)}`
+    }
+    const what = references.length > 0 ? '`${...}` inside { } or [ ]' : 'a value that begins with `*`'
+    const place = { line, column: first.index + 1, length: first[0].length }
+    report(place, `${what} must be quoted in YAML`, `write\n  ${mask(quoted.trim())}`)
     return true
   }
 
@@ -68,15 +73,10 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     resolveKnownTags: false,
     logLevel: 'silent',
   })
-  for (let line = 1; line <= lines.length; line += 1) if (BARE_REFERENCE.test(lines[line - 1]!)) reportBare(line)
-  for (const error of [...document.errors, ...document.warnings]) {
-    if (
-      issues.length > 0 &&
-      seen.size > 0 &&
-      document.errors.length > 0 &&
-      issues.some((issue) => issue.message.includes('quoted'))
-    )
-      break
+  for (const [at, line] of lines.entries())
+    if (line.includes('${') && withoutQuotes(line).search(BARE_REFERENCE) >= 0) reportBare(at + 1)
+  if (issues.length > 0) return { issues } // what YAML says after such a line follows from it
+  for (const error of document.errors) {
     const place = at(error.pos, 1)
     if (!reportBare(place.line)) report(place, yamlMessage(error.message), yamlCure(error.code))
   }
@@ -146,6 +146,11 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
 }
 
 const IMPLIED_TAG = /^tag:yaml\.org,2002:(?:map|seq|str|int|float|bool|null)$/
+
+/** The line with quoted text and comments blanked, each character in its place. */
+function withoutQuotes(line: string): string {
+  return line.replace(/"(?:[^"\\]|\\.)*"|'[^']*'|(?:^|\s)#.*$/g, (text) => ' '.repeat(text.length))
+}
 
 /** Depth of brackets and of indentation, found without a parser: a parser that recurses is not asked to find it. */
 function nestingOf(text: string): number {

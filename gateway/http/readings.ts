@@ -39,8 +39,8 @@ export function readOtherwise(path: string, canonicalPath: (text: string) => str
   return readings.size === 0 ? NONE : [...readings]
 }
 
-/** What one of the readers would change. Escapes of other bytes are data to every server that decodes once. */
-const PECULIAR = /[A-Z;]|\/\/|\/$|\.(?:\/|$)|%(?:2[035]|3[BbF])/
+/** What one of the readers would change. Escapes of other bytes are data to every server, and so is the case of their digits. */
+const PECULIAR = /(?<!%|%[0-9A-Fa-f])[A-Z]|;|\/\/|\/$|\.(?:\/|$)|%(?:2[035]|3[BbF])/
 const ONLY_UPPER_CASE = /^(?:\/[A-Za-z0-9_~!$&'()*+,=:@-]+(?:\.+[A-Za-z0-9_~!$&'()*+,=:@-]+)*)+$/
 
 const READERS: readonly ((path: string) => string)[] = [collapse, dropParameters, decodeAgain, trim, fold]

@@ -34,10 +34,10 @@ export function keyStore(database: Database): KeyStore {
         'select kid, public_jwk, sealed_private_jwk, active_from_ms from postern_key order by active_from_ms, kid',
       )
       return rows.map((row) => ({
-        kid: String(row['kid']),
-        publicJwk: JSON.parse(String(row['public_jwk'])),
-        sealedPrivateJwk: String(row['sealed_private_jwk']),
-        activeFromMs: Number(row['active_from_ms']), // Postgres gives a bigint as text
+        kid: String(row.kid),
+        publicJwk: JSON.parse(String(row.public_jwk)),
+        sealedPrivateJwk: String(row.sealed_private_jwk),
+        activeFromMs: Number(row.active_from_ms), // Postgres gives a bigint as text
       }))
     },
     async add(key, nowMs) {

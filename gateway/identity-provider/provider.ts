@@ -99,9 +99,10 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
   })
 
   const revocations = createRevocations()
-  const auth = createAuth(authOptions(settings, () => watchAdapter(writes, revocations.revoke)))
+  const watched = watchAdapter(writes, revocations.revoke)
+  const auth = createAuth(authOptions(settings, () => watched))
   const context = await auth.$context
-  const endings = createEndings(context.adapter)
+  const endings = createEndings(watched)
   const cookies = cookieCodec(
     primitives,
     keys.provider.map((key) => key.value),

@@ -52,31 +52,31 @@ export function sessionRows(lookups: DBAdapter, writes: DBAdapter): SessionRows 
 
 /** Null when the user is gone. Throws on a row that makes no sense, which is then "cannot tell" and never a pass. */
 function parseRow(row: Columns): SessionRow | null {
-  const user = row['user']
+  const user = row.user
   if (typeof user !== 'object' || user === null) return null
   const columns = user as Columns
   return {
-    id: text(row['id']),
-    token: text(row['token']),
-    createdAtMs: time(row['createdAt']),
-    expiresAtMs: time(row['expiresAt']),
-    authenticatedAtMs: row['authenticatedAt'] == null ? null : time(row['authenticatedAt']),
-    methods: words(row['amr'], ' '),
-    isRemembered: row['isRemembered'] !== false,
+    id: text(row.id),
+    token: text(row.token),
+    createdAtMs: time(row.createdAt),
+    expiresAtMs: time(row.expiresAt),
+    authenticatedAtMs: row.authenticatedAt == null ? null : time(row.authenticatedAt),
+    methods: words(row.amr, ' '),
+    isRemembered: row.isRemembered !== false,
     user: {
-      id: text(columns['id']),
-      email: optionalText(columns['email']),
-      emailVerified: columns['emailVerified'] === true,
-      name: optionalText(columns['name']),
-      roles: words(columns['role'], ','),
+      id: text(columns.id),
+      email: optionalText(columns.email),
+      emailVerified: columns.emailVerified === true,
+      name: optionalText(columns.name),
+      roles: words(columns.role, ','),
       bannedUntilMs: bannedUntil(columns),
     },
   }
 }
 
 function bannedUntil(user: Columns): number | null {
-  if (user['banned'] == null || user['banned'] === false) return null
-  return user['banExpires'] == null ? Number.POSITIVE_INFINITY : time(user['banExpires'])
+  if (user.banned == null || user.banned === false) return null
+  return user.banExpires == null ? Number.POSITIVE_INFINITY : time(user.banExpires)
 }
 
 function text(value: unknown): string {

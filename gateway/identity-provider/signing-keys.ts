@@ -14,6 +14,8 @@ export const ASSERTION_LIFE_MS = 60_000
 const ROTATE_AFTER_MS = 30 * 86_400_000
 /** A node may publish the new key one reload late, and a cache may have read the old set just before that. */
 const PUBLISH_LEAD_MS = JWKS_MAX_AGE_MS + 2 * RELOAD_MS
+/** Far more than clocks of nodes differ, far less than a key serves. */
+const CLOCKS_APART_MS = 3_600_000
 const KEEP_AFTER_MS = ASSERTION_LIFE_MS + JWKS_MAX_AGE_MS + 2 * RELOAD_MS
 
 export interface SigningKeys {
@@ -81,8 +83,8 @@ export function createSigningKeys(deps: {
   async function change(keys: readonly LoadedKey[], nowMs: number): Promise<void> {
     if (isNextDue(keys, nowMs)) {
       const { kid, publicJwk, privateJwk } = await generateSigningKey()
-      // Nobody can be served by waiting when nothing signs now.
-      const activeFromMs = canSign(keys, nowMs) ? nowMs + PUBLISH_LEAD_MS : nowMs
+      // Nobody is served by waiting when nothing signs now; and to a node with a slow clock it must not lie ahead either.
+      const activeFromMs = canSign(keys, nowMs) ? nowMs + PUBLISH_LEAD_MS : nowMs - CLOCKS_APART_MS
       const sealedPrivateJwk = await sealPrivateJwk(encryptionKeys, kid, privateJwk)
       await store.add({ kid, publicJwk, sealedPrivateJwk, activeFromMs }, nowMs)
     }

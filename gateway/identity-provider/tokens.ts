@@ -47,7 +47,7 @@ export function createTokens(deps: {
   async function verifyUnknown(token: string, nowMs: number): Promise<Principal | Refusal> {
     const claims = await verifyWithFreshKeys(token, nowMs)
     if (claims instanceof Refusal) return claims
-    const sessionId = claims['sid']
+    const sessionId = claims.sid
     if (typeof sessionId !== 'string' || sessionId === '') return WITHOUT_SESSION
     const known: Known = { claims, sessionId, session: null, principal: null }
     verified.set(token, known)

@@ -11,7 +11,7 @@ export interface NodeJournal extends Journal {
   flush(): void
 }
 
-const BUFFER_BYTES = 16 * 1024
+const BUFFER_BYTES = 8 * 1024
 const FLUSH_MS = 1_000
 
 /** JSON lines. `fileDescriptor` is 1, standard output, unless a test reads elsewhere. */

@@ -1,11 +1,9 @@
-/**
- * Serves the gateway's own paths: the endpoints get a request rebuilt from the admitted head, so that they see the same
- * path, the client address we computed, and no field that only an upstream or a proxy may set.
- */
+/** Serves the gateway's own paths: the endpoints get a request rebuilt from the admitted head, with a body read whole within limits. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isHopByHop, isReserved } from '../http/field-names.ts'
+import { isHopByHop } from '../http/field-names.ts'
 import { type HeaderList, Refusal, type RequestHead } from '../model.ts'
+import { ownRequest } from '../transform/own-request.ts'
 import { answerFailure } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { drain } from './request-body.ts'
@@ -22,12 +20,13 @@ export async function serveOwn(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { endpoints, snapshot } = exchange.gateway
   const body = await readBody(request, head.bodyBytes)
   if (body instanceof Refusal) {
     exchange.failure = body
     return answerFailure(exchange, body, request, response)
   }
-  const answer = await exchange.gateway.endpoints.fetch(rebuild(exchange, head, body))
+  const answer = await endpoints.fetch(ownRequest(snapshot, head, body as BodyInit | null))
   const bytes = Buffer.from(await answer.arrayBuffer())
   if (response.destroyed) return
   const headers = ownFields(exchange, answer.headers)
@@ -38,23 +37,7 @@ export async function serveOwn(
   response.end(hasBody ? bytes : undefined)
 }
 
-function rebuild(exchange: Exchange, head: RequestHead, body: Buffer | null): Request {
-  const { snapshot } = exchange.gateway
-  const headers = new Headers()
-  for (let at = 0; at < head.names.length; at++) {
-    const name = head.names[at]!
-    if (name === 'host' || name === 'content-length' || name === 'expect') continue
-    if (isHopByHop(name) || isReserved(name, snapshot.reservedNames)) continue
-    headers.append(name, head.headers[2 * at + 1]!)
-  }
-  headers.set('x-postern-client-ip', head.clientAddress)
-  headers.set('x-request-id', head.requestId)
-  const { path, query } = head.target
-  const { method } = head
-  return new Request(snapshot.origin + path + query, { method, headers, body: body as BodyInit | null })
-}
-
-/** Bytes of the whole body, null when there is none. GET and HEAD cannot carry one in fetch's model. */
+/** Bytes of the whole body, null when there is none. GET and HEAD cannot carry one in fetch's model: theirs is dropped. */
 async function readBody(request: IncomingMessage, bodyBytes: number): Promise<Buffer | null | Refusal> {
   if (bodyBytes > BODY_BYTES_MAX) return TOO_LARGE
   if (bodyBytes === 0 || request.method === 'GET' || request.method === 'HEAD') return null

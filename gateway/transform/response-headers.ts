@@ -73,11 +73,11 @@ function variesByCredential({ route, head }: ForwardPlan): boolean {
 }
 
 function withCredentials(vary: readonly string[]): string {
-  const names = vary.join(', ')
-  const present = new Set((listMembers(names) ?? []).map((name) => name.toLowerCase()))
-  if (present.has('*')) return '*'
+  const names = listMembers(vary.join(','))
+  if (names === null || names.includes('*')) return '*'
+  const present = new Set(names.map((name) => name.toLowerCase()))
   const missing = ['Cookie', 'Authorization'].filter((name) => !present.has(name.toLowerCase()))
-  return [...(names === '' ? [] : [names]), ...missing].join(', ')
+  return [...names, ...missing].join(', ')
 }
 
 /** Fields that the upstream's Connection nominates (RFC 9110 §7.6.1); null when it nominates none. */

@@ -77,8 +77,10 @@ dd { margin: 0; }
 .badge.warn { background: var(--danger-tint); color: var(--danger); }
 ul.plain { list-style: none; margin: .875rem 0 0; padding: 0; }
 ul.plain > li {
-  display: flex; align-items: center; justify-content: space-between; gap: .75rem 1rem; padding: .875rem 0; border-top: 1px solid var(--line);
+  display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between; gap: .75rem 1rem; padding: .875rem 0;
+  border-top: 1px solid var(--line);
 }
+ul.plain > li > div { flex: 1 1 10rem; }
 ul.plain > li:first-child { border-top: 0; padding-top: .375rem; }
 ul.plain p { margin: 0; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.125rem; }

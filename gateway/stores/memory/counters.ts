@@ -8,10 +8,10 @@ export function memoryCounters(keysMax: number): Counters {
   const freeAtMs = new Map<string, number>()
   return {
     consume(key, rule, nowMs) {
-      const consumption = consume(rule, freeAtMs.get(key) ?? 0, nowMs)
-      if (!consumption.admitted) return consumption
-      freeAtMs.delete(key) // re-insert last, so the first key is always the stalest
-      freeAtMs.set(key, consumption.freeAtMs)
+      const before = freeAtMs.get(key) ?? 0
+      const consumption = consume(rule, before, nowMs)
+      freeAtMs.delete(key) // re-insert last, refused or not, so the first key is always the stalest
+      freeAtMs.set(key, consumption.admitted ? consumption.freeAtMs : before)
       if (freeAtMs.size > keysMax) freeAtMs.delete(freeAtMs.keys().next().value!)
       return consumption
     },

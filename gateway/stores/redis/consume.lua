@@ -10,7 +10,7 @@ local furthest = now + burst * interval
 if free > furthest then free = furthest end
 local start = math.max(free, now)
 local wait = start - now - (burst - 1) * interval
-if wait > 0 then return { 0, tostring(wait) } end
+if wait > 0 then return { 0, string.format('%.3f', wait) } end
 local freed = start + interval
-redis.call('SET', KEYS[1], tostring(freed), 'PX', math.max(1, math.ceil(freed - now)))
-return { 1, tostring(freed) }
+redis.call('SET', KEYS[1], string.format('%.3f', freed), 'PX', math.max(1, math.ceil(freed - now)))
+return { 1, string.format('%.3f', freed) }

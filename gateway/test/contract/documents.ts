@@ -13,10 +13,8 @@ export function read(path: string): string {
 
 /** Rows of the first table under a heading, cells trimmed and without backticks. The header row is left out. */
 export function tableUnder(markdown: string, heading: string): string[][] {
-  const rows = sectionOf(markdown, heading)
-    .split('\n')
-    .filter((line) => line.startsWith('|'))
-    .map((line) => line.slice(1, -1).split(/(?<!\\)\|/))
+  const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(sectionOf(markdown, heading)) ?? []
+  const rows = table.split('\n').map((line) => line.slice(1, -1).split(/(?<!\\)\|/))
   return rows.slice(2).map((cells) => cells.map((cell) => cell.trim().replaceAll('`', '').replaceAll('\\|', '|')))
 }
 

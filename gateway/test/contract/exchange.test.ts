@@ -1,7 +1,7 @@
 /** The reader of documented exchanges notices what it is there to notice. */
 
 import { expect, test } from 'vitest'
-import { type Answer, differences, parseExchanges } from './exchange.ts'
+import { type Answer, differences, type Exchange, parseExchanges } from './exchange.ts'
 
 const page = `
 ## Who am I
@@ -53,3 +53,12 @@ for (const [name, change] of wrong) {
     expect(differencesOf(change)).not.toEqual([])
   })
 }
+
+test('[FR-027] an element that is not the one looked for leaves nothing behind', () => {
+  const [{ response }] = parseExchanges(
+    '```http\nGET /\n```\n```http\nHTTP/1.1 200\n\n["...", ["b", "<b>"]]\n```\n',
+  ) as [Exchange]
+  const captured = new Map<string, string>()
+  expect(differences(response, { ...good, body: '[["a","1"],["b","2"]]' }, captured)).toEqual([])
+  expect([...captured]).toEqual([['b', '2']])
+})

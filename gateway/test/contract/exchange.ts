@@ -157,8 +157,11 @@ function compareArray(expected: unknown[], actual: unknown[], at: string, captur
   for (const element of expected.slice(1)) {
     const isThere = actual.some((candidate) => {
       const misses: string[] = []
-      compareJson(element, candidate, at, captured, misses)
-      return misses.length === 0
+      const attempt = new Map(captured) // a candidate that differs must not leave what it matched in part
+      compareJson(element, candidate, at, attempt, misses)
+      if (misses.length > 0) return false
+      for (const [name, value] of attempt) captured.set(name, value)
+      return true
     })
     if (!isThere) found.push(`${at} holds no ${JSON.stringify(element)}: ${JSON.stringify(actual).slice(0, 1500)}`)
   }

@@ -51,5 +51,5 @@ for (const [i, { commands, shown }] of steps.slice(1).entries()) {
 
 test('[FR-001] Ctrl-C through npm ends all of it', async () => {
   await demo.stop()
-  await expect(fetch(`http://127.0.0.1:${demo.port}/_postern/healthz`)).rejects.toThrow()
+  await expect(fetch(`${demo.origin}/_postern/healthz`)).rejects.toThrow()
 })

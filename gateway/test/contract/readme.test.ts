@@ -1,5 +1,6 @@
 /** What README.md shows is real: its policy loads, and its presets are those there are. */
 
+import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { compile } from '../../config/compile.ts'
 import { parsePolicy } from '../../config/parse.ts'
@@ -8,13 +9,16 @@ import { fences, read, tableUnder } from './documents.ts'
 
 const readme = read('README.md')
 
+/** Values of the kind that each variable holds where README.md has it set. */
+const ENVIRONMENT: Record<string, string> = {
+  DATABASE_URL: 'postgres://127.0.0.1/books',
+  REDIS_URL: 'redis://127.0.0.1:6379',
+  POSTERN_SECRET: randomBytes(48).toString('base64'),
+}
+
 test('[FR-013] the page of configuration in README.md loads and compiles', () => {
   const [text] = fences(readme, 'yaml')
-  const sources = { file: 'README.md', readEnv: () => 'A'.repeat(64), readFile: () => '' }
-  const parsed = parsePolicy(text!, {
-    ...sources,
-    readEnv: (name) => (name === 'DATABASE_URL' ? 'postgres://127.0.0.1/books' : sources.readEnv()),
-  })
+  const parsed = parsePolicy(text!, { file: 'README.md', readEnv: (name) => ENVIRONMENT[name], readFile: () => '' })
   if ('issues' in parsed) throw new Error(JSON.stringify(parsed.issues, null, 2))
   expect(compile(parsed.config, 'test', parsed.places)).toHaveProperty('snapshot')
 })

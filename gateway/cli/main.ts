@@ -1,0 +1,58 @@
+/** The `postern` command. Each subcommand is loaded when it is asked for, so that none pays for another's start. */
+
+import { Command } from 'commander'
+import { isStartupError } from '../node/startup-error.ts'
+
+const CONFIG_OPTION = ['--config <file>', 'the policy file (or POSTERN_CONFIG)'] as const
+const DATA_OPTION = ['--data <folder>', 'where the embedded database and secret live'] as const
+
+const program = new Command('postern')
+  .description('An auth-enforcing API gateway: sign-in, sessions, tokens and policy in front of backends you do not edit.')
+  .showHelpAfterError()
+
+program
+  .command('serve')
+  .description('run the gateway')
+  .option('--demo', 'with a demo upstream and users of its own, on loopback only')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (options) => (await import('./serve.ts')).serve(options))
+
+program
+  .command('check')
+  .argument('[file]', 'the policy file')
+  .description('parse and compile a policy; prints every mistake with its line, column and cure')
+  .action(async (file) => (await import('./check.ts')).check(file))
+
+program
+  .command('admin')
+  .description('manage people from the command line')
+  .command('create')
+  .description('make a user with the role admin; the password comes by standard input')
+  .requiredOption('--email <address>', 'the e-mail to sign in with')
+  .requiredOption('--password-stdin', 'read the password from standard input')
+  .option('--name <name>', 'how the person is called')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (options) => (await import('./admin.ts')).createAdmin(options))
+
+program
+  .command('secret')
+  .description('print a new secret')
+  .action(async () => {
+    const { newSecret } = await import('../node/secret.ts')
+    process.stdout.write(`${newSecret()}\n`)
+  })
+
+program
+  .command('test-suite')
+  .description('run every check of this repository (what `npm test` runs)')
+  .action(async () => (await import('./test-suite.ts')).runTestSuite())
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const text = isStartupError(error) ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`postern: ${text}\n`)
+  process.exitCode = 1
+}

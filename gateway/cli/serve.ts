@@ -1,0 +1,54 @@
+/** `postern serve`: runs the gateway until a signal ends it. With `--demo` it brings an upstream and users of its own. */
+
+import { readPolicyFile } from '../node/config-file.ts'
+import { jsonJournal, type NodeJournal, terminalJournal } from '../node/journal.ts'
+import { startGateway } from '../node/main.ts'
+import { closeOnSignal } from '../node/shutdown.ts'
+import { prepareDemo } from './demo.ts'
+import { configFile, portOverride } from './settings.ts'
+
+export interface ServeOptions {
+  readonly demo?: boolean
+  readonly config?: string
+  readonly data: string
+}
+
+export async function serve(options: ServeOptions): Promise<void> {
+  const isDemo = options.demo === true
+  const policy = readPolicyFile(configFile(options.config))
+  const port = portOverride()
+  const journal = openJournal(isDemo)
+  const upstream = isDemo ? await startDemoUpstream() : null
+  try {
+    const gateway = await startGateway({
+      policy,
+      env: process.env,
+      dataDir: options.data,
+      journal,
+      port,
+      upstreamUrl: upstream?.url ?? null,
+      isLoopbackOnly: isDemo,
+    })
+    closeOnSignal(async () => {
+      await gateway.close()
+      await upstream?.close()
+    })
+    if (isDemo) process.stdout.write(await prepareDemo(gateway, options.data, process.stdout.isTTY === true))
+    else journal.note(`listening on ${gateway.url} for ${gateway.origin}`)
+  } catch (error) {
+    await upstream?.close()
+    journal.flush()
+    throw error
+  }
+}
+
+function openJournal(isDemo: boolean): NodeJournal {
+  if (!isDemo || process.stdout.isTTY !== true) return jsonJournal()
+  return terminalJournal((line) => process.stdout.write(line))
+}
+
+/** The Books app of `upstream-mock/`, on a free port of loopback and without its faults. */
+async function startDemoUpstream() {
+  const { startUpstream } = await import('../../upstream-mock/server.ts')
+  return startUpstream({ host: '127.0.0.1', port: 0, faults: false })
+}

@@ -1,0 +1,97 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Principal } from '../model.ts'
+import { createStore, ORIGIN, startNode, type TestNode, type TestStore } from '../test/ports/identity.ts'
+
+let store: TestStore
+let node: TestNode
+let principal: Principal
+beforeAll(async () => {
+  store = await createStore('sqlite')
+  node = await startNode(store)
+  const client = node.client()
+  await client.signUp('ada@example.com')
+  const found = await node.sessions.verifyCookie(client.session, Date.now())
+  principal = (found as { principal: Principal }).principal
+})
+afterAll(async () => {
+  await node.stop()
+  await store.remove()
+})
+
+const nowMs = Date.now()
+const assert = (who = principal, upstream = 'books', atMs = nowMs) => node.assertions.assertionFor(who, upstream, atMs)
+
+test('[FR-008] an assertion says who, to whom, by whom and until when, and is of a type of its own', async () => {
+  const jws = await assert()
+  expect(decodeProtectedHeader(jws)).toMatchObject({ alg: 'ES256', typ: 'postern-assertion+jwt' })
+  const iat = Math.floor(nowMs / 1000)
+  expect(decodeJwt(jws)).toEqual({
+    iss: `${ORIGIN}/assertion`,
+    aud: 'books',
+    sub: principal.subject,
+    iat,
+    exp: iat + 60,
+    roles: ['user'],
+    sid: principal.sessionId,
+    amr: ['pwd'],
+    auth_time: Math.floor(principal.authenticatedAtMs! / 1000),
+  })
+})
+
+test('[FR-008] only a verified e-mail is asserted', async () => {
+  expect(decodeJwt(await assert())).not.toHaveProperty('email')
+  const verified = decodeJwt(await assert({ ...principal, emailVerified: true }))
+  expect(verified).toMatchObject({ email: 'ada@example.com', email_verified: true })
+})
+
+test('[FR-008] an assertion from memory costs no promise, and another principal object of the same facts finds it', async () => {
+  const jws = await assert()
+  expect(assert()).toBe(jws)
+  expect(assert({ ...principal })).toBe(jws)
+})
+
+test('[FR-008] whoever differs in any fact, or in the upstream, gets an assertion of their own', async () => {
+  const jws = await assert()
+  const others: readonly Partial<Principal>[] = [
+    { roles: ['admin'] },
+    { sessionId: 'another' },
+    { subject: 'another' },
+    { methods: [] },
+    { authenticatedAtMs: null },
+    { emailVerified: true },
+  ]
+  for (const change of others) expect(await assert({ ...principal, ...change })).not.toBe(jws)
+  expect(await assert(principal, 'billing')).not.toBe(jws)
+})
+
+test('[FR-008] what is served always has twenty seconds to live, and is renewed while it still serves', async () => {
+  const who = { ...principal, subject: 'u_renewed' }
+  let previous = ''
+  let promises = 0
+  for (let atMs = nowMs; atMs < nowMs + 300_000; atMs += 1000) {
+    const found = assert(who, 'books', atMs)
+    if (found instanceof Promise) promises += 1
+    const jws = await found
+    expect(decodeJwt(jws).exp! * 1000 - atMs).toBeGreaterThanOrEqual(20_000)
+    if (jws !== previous) previous = jws
+    // Let a renewal in the background finish, as it would within a second.
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  expect(promises).toBe(1)
+})
+
+test('[FR-008] a clock that was set back makes no assertion live longer', async () => {
+  const who = { ...principal, subject: 'u_clock' }
+  const late = await assert(who, 'books', nowMs + 3_600_000)
+  const jws = await assert(who, 'books', nowMs)
+  expect(jws).not.toBe(late)
+  expect(decodeJwt(jws).exp! * 1000 - nowMs).toBeLessThanOrEqual(60_000)
+})
+
+test('[FR-008] an assertion opens nothing here: not as a token, and not by its key', async () => {
+  expect(await node.tokens.verifyToken(await assert(), nowMs)).toMatchObject({ reason: 'token.key-unknown' })
+  const { keys } = await node.provider.publicKeys()
+  const { kid } = decodeProtectedHeader(await assert())
+  expect(keys.map((key) => (key as { kid: string }).kid)).toContain(kid)
+})

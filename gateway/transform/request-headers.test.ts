@@ -1,0 +1,288 @@
+/** What an upstream sees: nothing a client could forge, and what we know written once, by us. */
+
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { admit } from '../admit/admit.ts'
+import { compileTrust } from '../http/address.ts'
+import { RESERVED_NAMES, RESERVED_PREFIXES } from '../http/field-names.ts'
+import { valuesOf } from '../http/header-list.ts'
+import { type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Upstream } from '../model.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { compileIdentity, DIALECTS, namesOf } from './identity.ts'
+import { upstreamHeaders } from './request-headers.ts'
+
+const FORGED = 'forged-4711'
+
+const snapshot = {
+  origin: 'http://localhost:8080',
+  reservedNames: new Set([...RESERVED_NAMES, 'x-tenant']),
+  ownCookiePrefixes: ['__Host-postern.', 'postern.'],
+  allowUnverifiedEmail: false,
+  admission: {
+    scheme: 'http',
+    authority: 'localhost:8080',
+    authorities: new Set(['localhost:8080']),
+    isTrusted: compileTrust(['10.0.0.0/8']),
+    sessionCookieName: 'postern.session',
+    // Wide open, to show that what crosses is decided again here.
+    allowHeaderNames: { has: () => true } as unknown as ReadonlySet<string>,
+    targetBytesMax: 8192,
+  },
+} as unknown as Snapshot
+
+const upstream: Upstream = {
+  id: 'api',
+  origin: 'http://127.0.0.1:9000',
+  identity: DIALECTS.forwarded,
+  isAsserted: true,
+  isPathExact: false,
+  host: 'public',
+}
+
+const ada: Principal = {
+  kind: 'user',
+  credential: 'session',
+  subject: 'u_1',
+  issuer: 'http://localhost:8080',
+  email: 'ada@example.com',
+  emailVerified: true,
+  name: 'Ada',
+  roles: ['admin', 'editor'],
+  scopes: [],
+  groups: [],
+  sessionId: 's1',
+  tokenId: null,
+  authenticatedAtMs: 0,
+  methods: ['pwd'],
+  expiresAtMs: 1,
+}
+
+function routeAllowing(...names: string[]): Route {
+  return { allowRequestHeaders: new Set(names) } as unknown as Route
+}
+const route = routeAllowing()
+
+function headOf(lines: readonly string[], isUpgrade = false, peerAddress = '192.0.2.1'): RequestHead {
+  const head = admit(snapshot.admission, {
+    requestId: 'r1',
+    receivedAtMs: 0,
+    method: 'GET',
+    target: '/',
+    httpVersion: '1.1',
+    headers: ['Host', 'LOCALHOST:8080', ...lines],
+    peerAddress,
+    isUpgrade,
+  })
+  if (head instanceof Refusal) throw new Error(head.reason)
+  return head
+}
+
+interface Given {
+  readonly route?: Route
+  readonly upstream?: Upstream
+  readonly principal?: Principal | null
+  readonly assertion?: string | null
+  readonly snapshot?: Snapshot
+}
+
+function composed(head: RequestHead, given: Given = {}): HeaderList {
+  const { principal = null, assertion = null } = given
+  const to = given.upstream ?? upstream
+  const headers = upstreamHeaders(given.snapshot ?? snapshot, given.route ?? route, to, head, principal, assertion)
+  if (headers instanceof Refusal) throw new Error(headers.reason)
+  return headers
+}
+
+const dialectNames = Object.values(DIALECTS).flatMap(namesOf)
+const families = RESERVED_PREFIXES.map((prefix) => `${prefix}${prefix.endsWith('-') ? '' : '-'}made-up`)
+const alsoNever = ['x-request-id', 'x-tenant', 'cookie2', 'proxy-authorization', 'te', 'trailer']
+for (const name of new Set([...RESERVED_NAMES, ...families, ...dialectNames, ...alsoNever])) {
+  test(`[FR-005] a forged ${name} reaches no upstream, whatever its spelling, on any route`, () => {
+    const title = name.replaceAll(/(^|-)([a-z])/g, (_, dash, letter) => dash + letter.toUpperCase())
+    for (const alias of [
+      name,
+      name.toUpperCase(),
+      title,
+      name.replaceAll('-', '_'),
+      name.replaceAll('-', '.'),
+      name.replace('-', '_'),
+    ]) {
+      for (const connection of [[], ['Connection', `close, ${alias}`]]) {
+        for (const isUpgrade of [false, true]) {
+          const head = headOf([...connection, alias, FORGED, alias, FORGED], isUpgrade)
+          for (const principal of [null, ada]) {
+            const asked = routeAllowing(alias.toLowerCase())
+            expect(composed(head, { principal, route: asked }).join('\n'), alias).not.toContain(FORGED)
+          }
+        }
+      }
+    }
+  })
+}
+
+const droppedLines = [
+  [['Connection', 'X-Secret', 'X-Secret', FORGED], 'Connection nominates it'],
+  [['connection', 'keep-alive, x-SECRET', 'X-Secret', FORGED], 'in any case (CVE-2024-45410)'],
+  [['Connection', 'close', 'Connection', ' x-secret ', 'X-Secret', FORGED], 'in any line'],
+  [['Connection', FORGED], 'Connection itself'],
+  [['Keep-Alive', FORGED], 'it is hop-by-hop'],
+  [['Proxy-Connection', FORGED], 'it is hop-by-hop to some'],
+  [['Upgrade', FORGED, 'HTTP2-Settings', FORGED], 'no other upgrade passes (h2c smuggling)'],
+  [['TE', FORGED], 'it is hop-by-hop'],
+  [['Expect', '100-continue'], 'we answer it'],
+  [['Authorization', `Bearer ${FORGED}`], 'the credential is for us'],
+  [['X-API-Key', FORGED], 'the key is for us'],
+  [['Cookie', `postern.session=${FORGED}`], 'the session is for us'],
+  [['Cookie', `postern.a=1; __Host-Postern.session=${FORGED}`], 'in any case'],
+  [['Content-Length', '4711'], 'the runtime frames the body'],
+  [['Transfer-Encoding', 'chunked'], 'the runtime frames the body'],
+  [['X_Other', FORGED], 'this route did not ask for it'],
+] as const
+for (const [lines, because] of droppedLines) {
+  test(`[FR-005] ${lines.join(' | ')} stays here: ${because}`, () => {
+    const names = composed(headOf(lines)).filter((_, at) => at % 2 === 0)
+    expect(composed(headOf(lines)).join('\n')).not.toMatch(/forged|4711|100-continue|chunked/)
+    expect(names).not.toContain(lines.at(-2))
+  })
+}
+
+test('[FR-005] what a route asks for by name it gets: a credential, or a name servers fold, but no alias of ours', () => {
+  const asked = routeAllowing('authorization', 'x-api-key', 'x_custom', 'x_tenant', 'x_api_key', 'x-forwarded-user')
+  const lines = [
+    'Authorization',
+    'Bearer a',
+    'X-API-Key',
+    'k',
+    'X_Custom',
+    'c',
+    'X_Tenant',
+    FORGED,
+    'X_API_Key',
+    FORGED,
+    'X-Forwarded-User',
+    FORGED,
+  ]
+  const headers = composed(headOf(lines), { route: asked })
+  expect(valuesOf(headers, 'authorization')).toEqual(['Bearer a'])
+  expect(valuesOf(headers, 'x-api-key')).toEqual(['k'])
+  expect(valuesOf(headers, 'x_custom')).toEqual(['c'])
+  expect(headers.join('\n')).not.toContain(FORGED)
+})
+
+test('[FR-005] all else keeps its spelling, order and duplicates', () => {
+  const lines = ['accept', '*/*', 'X-Mine', '1', 'x-mine', '2', 'Cookie', 'b=2;  c="3"', 'Traceparent', '00-1']
+  expect(composed(headOf(lines)).slice(2, 2 + lines.length)).toEqual(lines)
+})
+
+test('[FR-005] where it came from is written by us alone', () => {
+  const lines = [
+    'X-Forwarded-For',
+    '203.0.113.9',
+    'Forwarded',
+    `for=${FORGED}`,
+    'X-Forwarded-Proto',
+    'https',
+    'X-Forwarded-Prefix',
+    '/admin',
+  ]
+  expect(composed(headOf(lines))).toEqual([
+    ...['Host', 'localhost:8080', 'X-Forwarded-For', '192.0.2.1', 'X-Forwarded-Proto', 'http'],
+    ...['X-Forwarded-Host', 'localhost:8080', 'Forwarded', 'for=192.0.2.1;host="localhost:8080";proto=http'],
+    ...['X-Request-Id', 'r1'],
+  ])
+  expect(valuesOf(composed(headOf(lines, false, '10.0.0.1')), 'x-forwarded-for')).toEqual(['203.0.113.9'])
+})
+
+test('[FR-005] an IPv6 client is quoted in Forwarded (RFC 7239 §6), one without an address is unknown', () => {
+  expect(valuesOf(composed(headOf([], false, '2001:db8::1')), 'forwarded')[0]).toContain('for="[2001:db8::1]";')
+  expect(valuesOf(composed(headOf([], false, '')), 'forwarded')[0]).toContain('for=unknown;')
+})
+
+test('[FR-005] an upstream sees the public host, or its own where the policy says so', () => {
+  expect(composed(headOf([])).slice(0, 2)).toEqual(['Host', 'localhost:8080'])
+  expect(composed(headOf([]), { upstream: { ...upstream, host: 'upstream' } }).slice(0, 2)).toEqual([
+    'Host',
+    '127.0.0.1:9000',
+  ])
+})
+
+test('[FR-017] a WebSocket handshake keeps what its two ends agree on', () => {
+  const lines = [
+    'Connection',
+    'keep-alive, Upgrade',
+    'Upgrade',
+    'websocket',
+    'Sec-WebSocket-Key',
+    'k',
+    'Sec-WebSocket-Protocol',
+    'p',
+  ]
+  const headers = composed(headOf(lines, true), { principal: ada })
+  expect(valuesOf(headers, 'sec-websocket-key')).toEqual(['k'])
+  expect(valuesOf(headers, 'sec-websocket-protocol')).toEqual(['p'])
+  expect(valuesOf(headers, 'upgrade')).toEqual([])
+  expect(valuesOf(headers, 'x-forwarded-user')).toEqual(['u_1'])
+})
+
+test('[FR-007] identity stands last and once, and Connection cannot nominate it away (GHSA-w9mr-28mw-j8hg)', () => {
+  const lines = ['Connection', 'X-Forwarded-User, X-Postern-Assertion', 'X-Forwarded-User', FORGED]
+  expect(composed(headOf(lines), { principal: ada, assertion: 'a.b.c' }).slice(-10)).toEqual([
+    ...['X-Forwarded-User', 'u_1', 'X-Forwarded-Email', 'ada@example.com'],
+    ...['X-Forwarded-Preferred-Username', 'ada@example.com', 'X-Forwarded-Groups', 'admin,editor'],
+    ...['X-Postern-Assertion', 'a.b.c'],
+  ])
+})
+
+test('[FR-007] one principal is written for each upstream in its own dialect, and for each verdict on unverified e-mail', () => {
+  const unverified = { ...ada, emailVerified: false }
+  const remote = { ...upstream, identity: DIALECTS.remote }
+  for (let round = 0; round < 2; round += 1) {
+    const plain = composed(headOf([]), { principal: unverified })
+    expect(valuesOf(plain, 'x-forwarded-email')).toEqual([])
+    expect(valuesOf(plain, 'x-forwarded-preferred-username')).toEqual(['u_1'])
+    expect(valuesOf(composed(headOf([]), { principal: unverified, upstream: remote }), 'remote-user')).toEqual(['u_1'])
+    const trusting = { ...snapshot, allowUnverifiedEmail: true }
+    const shown = composed(headOf([]), { principal: unverified, snapshot: trusting })
+    expect(valuesOf(shown, 'x-forwarded-email')).toEqual(['ada@example.com'])
+  }
+})
+
+test('[FR-007] identity that cannot be written refuses the request', () => {
+  const crowd = { ...ada, roles: Array.from({ length: 1000 }, (_, at) => `department-${at}`) }
+  for (let round = 0; round < 2; round += 1) {
+    expect(upstreamHeaders(snapshot, route, upstream, headOf([]), crowd, null)).toMatchObject({
+      reason: 'identity.unwritable',
+    })
+  }
+})
+
+test('[FR-007] whoever somebody claims to be, no line is broken and no field is forged', () => {
+  const text = fc.oneof(fc.constantFrom('a\r\nX-Evil: 1', 'x\0', 'é', 'a,b', '%0d%0a'), fc.string({ unit: 'binary' }))
+  const claims = fc.record({
+    subject: text,
+    email: text,
+    name: text,
+    sessionId: text,
+    roles: fc.array(text),
+    scopes: fc.array(text),
+  })
+  const map = compileIdentity({
+    A: 'id',
+    B: 'email',
+    C: 'login',
+    D: 'name',
+    E: 'roles',
+    F: 'groups',
+    G: 'scopes',
+    I: 'session',
+  })
+  fc.assert(
+    fc.property(claims, fc.boolean(), (claimed, emailVerified) => {
+      const principal = { ...ada, ...claimed, emailVerified }
+      const headers = upstreamHeaders(snapshot, route, { ...upstream, identity: map }, headOf([]), principal, null)
+      if (headers instanceof Refusal) return
+      for (const line of headers) expect(line).toMatch(/^[!-~](?:[ -~]*[!-~])?$/)
+    }),
+    { numRuns: 2000 },
+  )
+})
