@@ -13,6 +13,7 @@ export interface YamlFile {
 }
 
 const CHARS_MAX = 1024 ** 2
+const LINE_CHARS_MAX = 4096
 const DEPTH_MAX = 16
 const ERRORS_MAX = 20
 
@@ -61,7 +62,13 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     report({ line: 1, column: 1, length: 1 }, 'the policy file is larger than 1 MiB', 'keep it smaller')
     return { issues }
   }
-  if (nestingOf(text) > DEPTH_MAX * 4) {
+  const long = lines.findIndex((line) => line.length > LINE_CHARS_MAX)
+  if (long >= 0) {
+    lines[long] = ''
+    report({ line: long + 1, column: 1, length: 1 }, `the line is longer than ${LINE_CHARS_MAX} characters`, 'break it')
+    return { issues }
+  }
+  if (nestingOf(lines) > DEPTH_MAX * 4) {
     report({ line: 1, column: 1, length: 1 }, 'the policy file is nested too deeply', `keep within ${DEPTH_MAX} levels`)
     return { issues }
   }
@@ -71,7 +78,7 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     uniqueKeys: false,
     merge: false,
     resolveKnownTags: false,
-    logLevel: 'silent',
+    logLevel: 'error', // with 'silent' a second document would be passed over
   })
   for (const [at, line] of lines.entries())
     if (line.includes('${') && withoutQuotes(line).search(BARE_REFERENCE) >= 0) reportBare(at + 1)
@@ -153,16 +160,21 @@ function withoutQuotes(line: string): string {
 }
 
 /** Depth of brackets and of indentation, found without a parser: a parser that recurses is not asked to find it. */
-function nestingOf(text: string): number {
+function nestingOf(lines: readonly string[]): number {
   let [open, deepest] = [0, 0]
-  for (const character of text) {
-    if (character === '[' || character === '{') deepest = Math.max(deepest, ++open)
-    else if (character === ']' || character === '}') open = Math.max(0, open - 1)
-    else if (character === '\n') open = Math.min(open, DEPTH_MAX)
+  for (const line of lines) {
+    if (INDENTED.test(line)) return Number.POSITIVE_INFINITY
+    if (!/[[{]/.test(line)) continue
+    for (const character of withoutQuotes(line)) {
+      if (character === '[' || character === '{') open += 1
+      else if (character === ']' || character === '}') open = Math.max(0, open - 1)
+      deepest = Math.max(deepest, open)
+    }
   }
-  const indented = /(?:^|\n)(?:[ ]*(?:[-?:][ ]+)){64}/.test(text) || /(?:^|\n)[ ]{512}/.test(text)
-  return indented ? Number.POSITIVE_INFINITY : deepest
+  return deepest
 }
+
+const INDENTED = /^(?: {512}|(?: *[-?:] +){64})/
 
 function yamlMessage(message: string): string {
   return `not valid YAML: ${message.split('\n')[0]!.replace(/^./, (first) => first.toLowerCase())}`

@@ -99,7 +99,7 @@ const PASSWORD_COMPLAINTS: Readonly<Record<string, AccountView['passwordErrors']
 async function unable(deps: PageDeps, request: Request, visitor: SignedIn, answer: ProviderAnswer): Promise<Response> {
   const { status, alert } = outageOf(answer) ?? {
     status: 403,
-    alert: 'Nothing was changed: you signed in too long ago for this. Sign in again and repeat it.',
+    alert: 'Nothing was changed. This may need a new sign-in: sign out, sign in again, and repeat it.',
   }
   const response = await render(deps, request, visitor, status, { alert })
   if (answer.retryAfterS !== null) response.headers.set('retry-after', String(answer.retryAfterS))
@@ -117,11 +117,8 @@ async function signedIn(deps: PageDeps, request: Request): Promise<SignedIn | Re
   if (visitor instanceof Refusal) return refusalAnswer(visitor, request, deps.origin)
   const { principal, setCookies } = visitor
   if (principal !== null) return { principal, setCookies }
-  return seeOther(await signInPath(deps), cookieHeaders(setCookies))
-}
-
-async function signInPath(deps: PageDeps): Promise<string> {
-  return withReturn('/_postern/sign-in', await accountReturn(deps.sealer, deps.nowMs()))
+  const sealed = await accountReturn(deps.sealer, deps.nowMs())
+  return seeOther(withReturn('/_postern/sign-in', sealed), cookieHeaders(setCookies))
 }
 
 async function render(
@@ -138,7 +135,6 @@ async function render(
     nowMs: deps.nowMs(),
     principal,
     sessions: sessions === null ? null : shown(sessions, principal.sessionId),
-    signInAgainPath: await signInPath(deps),
     alert: outageOf(answer)?.alert ?? null,
     status: null,
     passwordErrors: {},
@@ -158,7 +154,7 @@ const ListedSession = z.object({
 })
 type ListedSession = z.infer<typeof ListedSession>
 
-/** Null when the provider does not show them, which is so after an old sign-in. */
+/** Null when the provider does not show them. */
 async function listSessions(
   deps: PageDeps,
   request: Request,

@@ -64,12 +64,13 @@ const NewPassword = z
   .string()
   .min(8, 'Choose a password of at least 8 characters.')
   .max(128, 'A password has at most 128 characters.')
+/** Anything people are called; no controls, and none of the overrides that make a text read otherwise than it is written. */
 const Name = z
   .string()
   .trim()
   .min(1, 'Enter your name.')
   .max(100, 'A name has at most 100 characters here.')
-  .regex(/^\P{C}*$/u, 'The name holds a character that cannot be shown.')
+  .regex(/^[^\p{Cc}\u202a-\u202e\u2066-\u2069]*$/u, 'The name holds a character that cannot be shown.')
 
 export const SignInForm = z.object({ email: Email, password: Password })
 export const SignUpForm = z.object({ name: Name, email: Email, password: NewPassword })

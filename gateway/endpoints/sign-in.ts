@@ -5,7 +5,7 @@ import { cookieHeaders, pageAnswer, refusalAnswer, seeOther } from './answers.ts
 import { hostOf, type PageDeps } from './deps.ts'
 import { errorsOf, readForm, SignInForm, SignUpForm, typed } from './form.ts'
 import { withReturn } from './pages/layout.ts'
-import { type SignInView, signInPage } from './pages/sign-in.ts'
+import { type SignInView, signedInPage, signInPage } from './pages/sign-in.ts'
 import { type SignUpView, signUpClosedPage, signUpPage } from './pages/sign-up.ts'
 import { askProvider, isDone, outageOf, type ProviderAnswer } from './provider-call.ts'
 import { type WayBack, wayBack } from './return-target.ts'
@@ -30,7 +30,7 @@ export async function signIn(deps: PageDeps, request: Request): Promise<Response
     const { status, alert } = outageOf(answer) ?? { status: 422, alert: signInAlert(answer) }
     return pageAnswer(status, signInPage({ ...view, alert }), retryHeaders(answer))
   }
-  return seeOther(view.returnPath, cookieHeaders(answer.setCookies))
+  return leadOn(deps, view.returnPath, answer)
 }
 
 export async function showSignUp(deps: PageDeps, request: Request): Promise<Response> {
@@ -64,7 +64,11 @@ export async function signUp(deps: PageDeps, request: Request): Promise<Response
   }
   // An account that was made without a session has to sign in first.
   if (answer.setCookies.length === 0) return seeOther(withReturn('/_postern/sign-in', back.sealed))
-  return seeOther(back.path, cookieHeaders(answer.setCookies))
+  return leadOn(deps, back.path, answer)
+}
+
+function leadOn(deps: PageDeps, path: string, answer: ProviderAnswer): Promise<Response> {
+  return pageAnswer(200, signedInPage({ host: hostOf(deps), path }), cookieHeaders(answer.setCookies))
 }
 
 /** A suspension is told only to someone whose password was right; all else is one sentence, whichever of the two was wrong. */

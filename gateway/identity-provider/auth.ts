@@ -49,6 +49,8 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       level: 'error',
       log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)),
     },
+    // Left to itself it prints what clients send wrongly, past our log.
+    onAPIError: { onError: (error: unknown) => (isOfClient(error) ? undefined : log(error)) },
     emailAndPassword: {
       enabled: true,
       disableSignUp: !settings.isSignupOpen,
@@ -153,6 +155,12 @@ const USER_AGENT_CHARS_MAX = 512
 interface HookContext {
   readonly path?: string | undefined
   readonly body?: { readonly rememberMe?: unknown } | undefined
+}
+
+/** An answer with a status below 500 that was thrown: ordinary. */
+function isOfClient(error: unknown): boolean {
+  const status = (error as { statusCode?: unknown } | null)?.statusCode
+  return typeof status === 'number' && status < 500
 }
 
 /** The admin plug-in keeps roles as one text with commas. */

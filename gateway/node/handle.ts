@@ -63,6 +63,8 @@ async function start(
   exchange.outcome = outcome
   if (response.destroyed) return null
   if (outcome.kind === 'refuse') {
+    // RFC 9112 §6.3: after a head that can be read in two ways, nobody can say where the next one begins.
+    if (outcome.refusal.reason.startsWith('head.')) response.shouldKeepAlive = false
     writeOwn(await refusedAnswer(exchange, outcome), request, response)
     return null
   }

@@ -108,7 +108,12 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: unknown): void {
     this.#activeAtMs = performance.now()
     if (status < 200) return // RFC 9110 §15.2: a proxy may drop 1xx it did not ask for
-    const head = answer(this.#snapshot, this.#plan, { status, headers: flatten(controller.rawHeaders, headers) })
+    const lines = flatten(controller.rawHeaders, headers)
+    if (!isFramedOnce(lines)) {
+      this.#abort(stopped('upstream.protocol', 'more than one framing of the body'))
+      return
+    }
+    const head = answer(this.#snapshot, this.#plan, { status, headers: lines })
     this.#lengthBytes = lengthOf(head, this.#plan.head.method)
     this.#response.writeHead(status, framed(head) as string[])
     this.#isStarted = true
@@ -196,6 +201,18 @@ function flatten(raw: unknown, parsed: unknown): HeaderList {
     for (const each of Array.isArray(value) ? value : [value]) flat.push(name, each)
   }
   return flat
+}
+
+/** RFC 9112 §6.3: an answer with two lengths, or a length beside a coding, has two ends. The parser joins them; we refuse. */
+function isFramedOnce(lines: HeaderList): boolean {
+  let framings = 0
+  for (let at = 0; at < lines.length; at += 2) {
+    const name = lines[at]!
+    if (name.length !== 14 && name.length !== 17) continue
+    const lower = name.toLowerCase()
+    if (lower === 'content-length' || lower === 'transfer-encoding') framings++
+  }
+  return framings < 2
 }
 
 /** RFC 9110 §8.6: no Content-Length in a 204; RFC 9110 §15.3.6: a 205 has no content. */

@@ -33,6 +33,8 @@ interface Current {
 
 export function createGatewayServer(gateway: Gateway): Server {
   const busy = new WeakMap<Duplex, Current>()
+  const declined = new WeakSet<IncomingMessage>()
+  const ending = new WeakSet<Duplex>()
   const server = createServer({
     maxHeaderSize: HEAD_BYTES_MAX,
     headersTimeout: HEAD_TIMEOUT_MS,
@@ -44,12 +46,23 @@ export function createGatewayServer(gateway: Gateway): Server {
     optimizeEmptyRequests: true,
     // `admit` answers this itself, for every runtime alike.
     requireHostHeader: false,
-    shouldUpgradeCallback: isWebSocketUpgrade,
+    shouldUpgradeCallback(request) {
+      if (isWebSocketUpgrade(request)) return true
+      declined.add(request)
+      return false
+    },
   })
   // The parser would drop further lines in silence; the head's bytes and FIELD_LINES_MAX bound them instead.
   server.maxHeadersCount = 0
 
   const serve = (request: IncomingMessage, response: ServerResponse, isContinueAsked: boolean) => {
+    if (ending.has(request.socket)) return
+    if (declined.has(request)) {
+      // The parser drops what came in one piece with such a head, so what follows on this connection begins anywhere:
+      // it ends with this answer, and nothing more on it is taken for a request.
+      ending.add(request.socket)
+      response.shouldKeepAlive = false
+    }
     const exchange = handle(gateway, request, response, isContinueAsked)
     busy.set(request.socket, { exchange, request, response })
   }

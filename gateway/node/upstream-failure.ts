@@ -41,7 +41,7 @@ export function codeOf(error: unknown): string {
 export function refusalOf(error: unknown): Refusal {
   const log = logOf(error)
   const code = codeOf(error)
-  if (code.startsWith('HPE_')) return new Refusal('upstream.protocol', { log })
+  if (code.startsWith('HPE_') || isProtocolError(error)) return new Refusal('upstream.protocol', { log })
   if (code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_') || code.includes('CERT')) {
     return new Refusal('upstream.refused', { log })
   }
@@ -51,7 +51,13 @@ export function refusalOf(error: unknown): Refusal {
 /** A connection that was open when we chose it and dead when we used it: the one failure that a second try mends. */
 export function isStaleConnection(error: unknown): boolean {
   const code = codeOf(error)
+  if (isProtocolError(error)) return false
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
+/** undici gives its parser's errors no code of their own, and calls an interim answer it did not expect a bad response. */
+function isProtocolError(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'HTTPParserError' || error.message === 'bad response')
 }
 
 function logOf(error: unknown): string {

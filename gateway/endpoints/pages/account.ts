@@ -18,9 +18,8 @@ export interface AccountView {
   readonly host: string
   readonly nowMs: number
   readonly principal: Principal
-  /** Null when this sign-in is too old to be shown them. */
+  /** Null when they cannot be asked for right now. */
   readonly sessions: readonly SessionView[] | null
-  readonly signInAgainPath: string
   readonly alert: string | null
   readonly status: string | null
   readonly passwordErrors: { readonly current?: string | undefined; readonly next?: string | undefined }
@@ -51,11 +50,7 @@ ${statusNote(view.status)}
 </dl>
 <section aria-labelledby="sessions">
 <h2 id="sessions">Where you are signed in</h2>
-${
-  view.sessions === null
-    ? html`<p class="quiet">You signed in a while ago. <a href="${view.signInAgainPath}">Sign in again</a> to see your sessions and end them one by one.</p>`
-    : html`<ul class="plain">${view.sessions.map((session) => sessionItem(session, view.nowMs))}</ul>`
-}
+${sessionList(view)}
 <form class="actions" method="post" action="/_postern/account">
 <input type="hidden" name="action" value="end-all">
 <button class="plain" type="submit">Sign out everywhere</button>
@@ -75,6 +70,11 @@ ${field({ name: 'next', label: 'New password', type: 'password', autocomplete: '
 </details>
 </section>`,
   )
+}
+
+function sessionList({ sessions, nowMs }: AccountView): Html {
+  if (sessions === null) return html`<p class="quiet">Your sessions cannot be shown right now.</p>`
+  return html`<ul class="plain">${sessions.map((session) => sessionItem(session, nowMs))}</ul>`
 }
 
 function sessionItem(session: SessionView, nowMs: number): Html {

@@ -12,6 +12,8 @@ export interface PageView {
   /** Begin the title with "Error:", which is the first thing a screen reader says after a form was refused. */
   readonly isRefused?: boolean
   readonly isWide?: boolean
+  /** A path of this origin that the browser goes to at once. */
+  readonly leadsTo?: string
 }
 
 /** A door in a wall. Decoration only: the name stands beside it. */
@@ -28,6 +30,7 @@ export function layout(view: PageView, body: Html): Html {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <meta name="color-scheme" content="light dark">
+${view.leadsTo === undefined ? '' : html`<meta http-equiv="refresh" content="0; url=${view.leadsTo}">`}
 <title>${view.isRefused === true ? 'Error: ' : ''}${view.title} · ${view.host}</title>
 ${STYLE_ELEMENT}
 </head>

@@ -1,4 +1,4 @@
-/** The sign-in page: one form, and a refusal that never says which of the two was wrong. */
+/** The sign-in page, one form with a refusal that never says which of the two was wrong; and the page that leads on from it. */
 
 import { html } from 'hono/html'
 import { alertNote, field, type Html, layout, returnField, withReturn } from './layout.ts'
@@ -39,5 +39,18 @@ ${
     ? html`<p class="under">New here? <a href="${withReturn('/_postern/sign-up', view.sealedReturn)}">Create an account</a></p>`
     : html`<p class="under">No account? Ask the people who run this site for one.</p>`
 }`,
+  )
+}
+
+/**
+ * Leads to where someone wanted to go. A page and no redirect, because browsers hold each redirect that follows a form
+ * against the `form-action` of the page it stood on: an application that sends its visitor on to another site would
+ * never be reached, and the button would seem dead.
+ */
+export function signedInPage(view: { readonly host: string; readonly path: string }): Html {
+  return layout(
+    { title: 'Signed in', host: view.host, leadsTo: view.path },
+    html`<h1>You are signed in</h1>
+<div class="stack"><a class="button" href="${view.path}">Continue</a></div>`,
   )
 }

@@ -8,7 +8,8 @@ export function memoryCounters(keysMax: number): Counters {
   const freeAtMs = new Map<string, number>()
   return {
     consume(key, rule, nowMs) {
-      const before = freeAtMs.get(key) ?? 0
+      // Nothing honest lies further ahead than a full burst: a clock that was set back must not lock anybody out.
+      const before = Math.min(freeAtMs.get(key) ?? 0, nowMs + rule.burst * rule.intervalMs)
       const consumption = consume(rule, before, nowMs)
       freeAtMs.delete(key) // re-insert last, refused or not, so the first key is always the stalest
       freeAtMs.set(key, consumption.admitted ? consumption.freeAtMs : before)

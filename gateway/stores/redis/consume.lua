@@ -7,7 +7,10 @@ local now = tonumber(ARGV[3])
 local free = tonumber(redis.call('GET', KEYS[1])) or 0
 -- Nothing honest lies further ahead than a full burst: a node whose clock runs ahead must not lock the others out.
 local furthest = now + burst * interval
-if free > furthest then free = furthest end
+if free > furthest then
+  free = furthest
+  redis.call('SET', KEYS[1], string.format('%.3f', free), 'PX', math.ceil(burst * interval))
+end
 local start = math.max(free, now)
 local wait = start - now - (burst - 1) * interval
 if wait > 0 then return { 0, string.format('%.3f', wait) } end

@@ -90,8 +90,7 @@ for (const javaScriptEnabled of [true, false]) {
     expect(pathOf(page)).toBe('/_postern/sign-in')
     await arriving(page, () => page.getByRole('link', { name: 'Create an account' }).click())
     await fill(page, { name: 'Ann Example', email, password: 'correct horse' })
-
-    expect(page.url()).toBe(`${gateway.origin}/api/whoami?wanted=this`)
+    await page.waitForURL(`${gateway.origin}/api/whoami?wanted=this`)
     const seen = await textOf(page)
     expect(seen).toContain(email)
     expect(seen).not.toContain('session_token')
@@ -124,7 +123,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.goto(`${gateway.origin}/api/whoami`)
     expect(pathOf(page)).toBe('/_postern/sign-in')
     await fill(page, { email, password: 'correct horse' })
-    expect(page.url()).toBe(`${gateway.origin}/api/whoami`)
+    await page.waitForURL(`${gateway.origin}/api/whoami`)
     expect(await textOf(page)).toContain(userId)
     expect(faults).toEqual([])
   })
@@ -134,6 +133,7 @@ test('[FR-012] a form on another site cannot sign anybody in or out', { timeout:
   const page = await openPage(true)
   await page.goto(`${gateway.origin}/_postern/sign-up`)
   await fill(page, { name: 'Cat', email: 'cat@example.com', password: 'correct horse' })
+  await page.waitForURL(`${gateway.origin}/`)
   // The same server by another name is another site to a browser.
   const elsewhere = gateway.origin.replace('localhost', '127.0.0.1')
   await page.route(`${elsewhere}/**`, (route) =>

@@ -25,6 +25,12 @@ afterAll(() => browser.close())
 /** Serves the endpoints as a runtime would: with the client's address and a request id in each request. */
 async function serve(pages: OwnPages): Promise<string> {
   const server = createServer(async (request, response) => {
+    // An application that sends its visitor on: the same server by another name is another site to a browser.
+    if (request.url === '/connect') {
+      const elsewhere = `http://127.0.0.1:${(server.address() as AddressInfo).port}/_postern/healthz`
+      response.writeHead(302, { location: elsewhere }).end()
+      return
+    }
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const headers = new Headers()
@@ -99,9 +105,11 @@ for (const { name, width, height } of sizes) {
       await look('4-sign-in-refused')
       await page.goto(`${base}/_postern/sign-up`)
       await fill(page, ANN)
+      await page.waitForURL(`${base}/`)
       const phone = await openPage({ userAgent: IPHONE })
       await phone.goto(`${base}/_postern/sign-in`)
       await fill(phone, { email: ANN.email, password: ANN.password })
+      await phone.waitForURL(`${base}/`)
       await page.goto(`${base}/_postern/account`)
       await look('5-account')
       await page.click('summary')
@@ -157,6 +165,7 @@ test('[FR-020] the browser enforces the policy of the pages without a complaint'
   })
   await page.goto(`${base}/_postern/sign-up`)
   await fill(page, ANN)
+  await page.waitForURL(`${base}/`)
   await page.goto(`${base}/_postern/account`)
   expect(await page.locator('h1').textContent()).toBe('Your account')
   expect(complaints).toEqual([])
@@ -167,4 +176,16 @@ test('[FR-020] the browser enforces the policy of the pages without a complaint'
   })
   expect(await page.title()).not.toBe('taken over')
   expect(complaints).toHaveLength(1)
+})
+
+test('[FR-019] someone who wanted a page that leads to another site gets there after signing in', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const pages = await openOwnPages()
+  const base = await serve(pages)
+  const page = await openPage({ javaScriptEnabled: false })
+  const sealed = await pages.sealer.seal('return', '/connect', Date.now() + 60_000)
+  await page.goto(`${base}/_postern/sign-up?return=${encodeURIComponent(sealed)}`)
+  await fill(page, ANN)
+  await page.waitForURL(`${base.replace('localhost', '127.0.0.1')}/_postern/healthz`)
 })

@@ -43,7 +43,13 @@ export async function startDemo(): Promise<Demo> {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
 
   const origin = `http://localhost:${port}`
-  await untilServing(child, `${origin}/_postern/healthz`, () => output)
+  const remove = () => rmSync(parent, { recursive: true, force: true })
+  try {
+    await untilServing(child, `${origin}/_postern/healthz`, () => output)
+  } catch (error) {
+    remove()
+    throw error
+  }
   return {
     folder,
     port,
@@ -51,7 +57,7 @@ export async function startDemo(): Promise<Demo> {
     output: () => output,
     async stop() {
       const code = await stop(child)
-      rmSync(parent, { recursive: true, force: true })
+      remove()
       return code
     },
   }
@@ -88,10 +94,11 @@ async function untilServing(child: ChildProcess, url: string, output: () => stri
 
 async function stop(child: ChildProcess): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
-  const exit = once(child, 'exit')
+  // Its pipes close when the last process that holds them is gone, npm's children too.
+  const gone = once(child, 'close')
   process.kill(-child.pid!, 'SIGINT')
   const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), STOP_MS_MAX)
-  await exit
+  await gone
   clearTimeout(timer)
   return child.exitCode
 }

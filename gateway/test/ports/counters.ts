@@ -29,6 +29,14 @@ export function countersSuite(name: string, open: () => Promise<Counters>): void
     expect(await counters.consume(key, RULE, nowMs + 1000)).toMatchObject({ admitted: false })
   })
 
+  test(`[FR-022] ${name}: a clock that is set back locks nobody out for longer than a full burst`, async () => {
+    const counters = await open()
+    const key = freshKey()
+    for (let at = 0; at < 3; at += 1) await counters.consume(key, RULE, nowMs + 3_600_000)
+    expect(await counters.consume(key, RULE, nowMs)).toEqual({ admitted: false, retryAfterMs: 1000 })
+    expect(await counters.consume(key, RULE, nowMs + 1000)).toMatchObject({ admitted: true })
+  })
+
   test(`[FR-022] ${name}: keys do not share a count`, async () => {
     const counters = await open()
     const [one, other] = [freshKey(), freshKey()]

@@ -25,6 +25,8 @@ export type StoreKind = (typeof STORE_KINDS)[number]
 /** A fresh, empty database and how to open it, as often as a test has nodes. */
 export interface TestStore {
   readonly kind: StoreKind
+  /** Empty for a file. */
+  readonly url: string
   open(): Promise<Database>
   remove(): Promise<void>
 }
@@ -34,6 +36,7 @@ export async function createStore(kind: StoreKind): Promise<TestStore> {
     const dataDir = mkdtempSync(join(tmpdir(), 'postern-test-'))
     return {
       kind,
+      url: '',
       open: () => openDatabase(null, dataDir),
       remove: async () => rmSync(dataDir, { recursive: true, force: true }),
     }
@@ -47,6 +50,7 @@ export async function createStore(kind: StoreKind): Promise<TestStore> {
   url.pathname = `/${name}`
   return {
     kind,
+    url: url.href,
     open: () => openDatabase(url.href, ''),
     remove: () => administer(server, `drop database ${name} with (force)`),
   }
@@ -151,4 +155,13 @@ function keep(cookies: Map<string, string>, line: string): void {
   const at = pair.indexOf('=')
   if (attributes.includes('Max-Age=0')) cookies.delete(pair.slice(0, at))
   else cookies.set(pair.slice(0, at), pair.slice(at + 1))
+}
+
+/** What a compact JWS says, unverified. */
+export function claimsOf(jws: string): Record<string, unknown> & { readonly exp: number; readonly iat: number } {
+  return JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString())
+}
+
+export function headerOf(jws: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(jws.split('.')[0] ?? '', 'base64url').toString())
 }

@@ -129,6 +129,12 @@ function clientOf(fetch: (request: Request) => Promise<Response>): Client {
   }
 }
 
+/** Where the page after a sign-in leads, or null when it is not that page. */
+export async function leadsTo(response: Response): Promise<string | null> {
+  const path = /http-equiv="refresh" content="0; url=([^"]*)"/.exec(await response.text())?.[1]
+  return path?.replaceAll('&amp;', '&') ?? null
+}
+
 export function cookieLine(cookies: ReadonlyMap<string, string>): string {
   return [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
 }

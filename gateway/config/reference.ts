@@ -1,0 +1,54 @@
+/** The reference of the policy file, one row per key, from the same schema that parses it: config/README.md holds its output. */
+
+import { gatewayJsonSchema, type JsonSchema } from './json-schema.ts'
+
+/** A Markdown table of every key. `<name>` stands for a name the author chooses. */
+export function referenceTable(): string {
+  const rows = [...keysOf(gatewayJsonSchema(), '')].map(({ key, description, standard, example }) => {
+    return `| \`${key}\` | ${escapePipes(description)} | ${code(standard)} | ${code(example)} |`
+  })
+  return ['| key | meaning | default | example |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+interface Row {
+  readonly key: string
+  readonly description: string
+  readonly standard: string
+  readonly example: string
+}
+
+function* keysOf(schema: JsonSchema, prefix: string): Generator<Row> {
+  const { properties, additionalProperties, anyOf } = schema
+  for (const [name, property] of Object.entries(asSchema(properties))) {
+    const child = asSchema(property)
+    const key = prefix + name
+    yield {
+      key,
+      description: typeof child['description'] === 'string' ? child['description'] : '',
+      standard: inline(child['default']),
+      example: inline(Array.isArray(child['examples']) ? child['examples'][0] : undefined),
+    }
+    // What a route asks for is said once, at the route.
+    if (key !== 'defaults.access') yield* keysOf(child, `${key}.`)
+  }
+  const named = asSchema(additionalProperties)
+  if (prefix === 'upstreams.' || prefix === 'routes.') yield* keysOf(named, `${prefix}<name>.`)
+  if (Array.isArray(anyOf)) for (const branch of anyOf) yield* keysOf(asSchema(branch), prefix)
+}
+
+function asSchema(value: unknown): JsonSchema {
+  return typeof value === 'object' && value !== null ? (value as JsonSchema) : {}
+}
+
+function inline(value: unknown): string {
+  if (value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0)) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function code(text: string): string {
+  return text === '' ? '' : `\`${escapePipes(text)}\``
+}
+
+function escapePipes(text: string): string {
+  return text.replaceAll('|', '\\|')
+}

@@ -1,0 +1,216 @@
+/** CWE-444: bytes that two parsers could read as different requests. Whatever they are, the upstream sees at most what was decided. */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
+import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { until } from '../support/until.ts'
+import { exchangeRaw, isWhole, parseAnswer, rawClient } from '../support/raw.ts'
+
+const POLICY = `
+version: 1
+origin: ORIGIN
+upstreams:
+  up: { url: UPSTREAM, assertion: false }
+defaults: { body: 1MiB, timeout: 2s }
+routes:
+  /**: { to: up, access: public }
+  /api/admin/**: { to: up, access: login }
+`
+const SMUGGLED = 'GET /api/admin/stats HTTP/1.1\r\nHost: smuggled\r\n\r\n'
+
+let upstream: Upstream
+let gateway: TestGateway
+let host: string
+
+beforeAll(async () => {
+  upstream = await startUpstream({ faults: true, record: true })
+  gateway = await startTestGateway({ policy: POLICY, upstreamUrl: upstream.url })
+  host = new URL(gateway.origin).host
+})
+
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+beforeEach(() => upstream.forget())
+
+const received = () => upstream.recordings().map(String).join('')
+
+/** Every answer's status that came back on one connection. */
+const statuses = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map((found) => Number(found[1]))
+
+const CHUNKED = 'Transfer-Encoding: chunked'
+const chunked = (coding: string) => ['POST', [coding], '0\r\n\r\n'] as const
+
+/** Title, method, lines after Host, body. Each is refused with 400 before the upstream hears of it. */
+const AMBIGUOUS: readonly (readonly [string, readonly [string, readonly string[], string]])[] = [
+  ['a length beside a chunked coding', ['POST', ['Content-Length: 6', CHUNKED], `0\r\n\r\n${SMUGGLED}`]],
+  ['a chunked coding beside a length', ['POST', [CHUNKED, 'Content-Length: 6'], `0\r\n\r\n${SMUGGLED}`]],
+  ['two lengths that differ', ['POST', ['Content-Length: 0', 'Content-Length: 44'], SMUGGLED]],
+  ['two lengths that agree', ['POST', ['Content-Length: 2', 'Content-Length: 2'], '{}']],
+  ['a list of lengths', ['POST', ['Content-Length: 2, 2'], '{}']],
+  ['a signed length', ['POST', ['Content-Length: +2'], '{}']],
+  ['a negative length', ['POST', ['Content-Length: -2'], '{}']],
+  ['a hexadecimal length', ['POST', ['Content-Length: 0x2'], '{}']],
+  ['a length beyond any number', ['POST', ['Content-Length: 99999999999999999999'], '{}']],
+  ['a space before the colon', ['POST', ['Content-Length : 2'], '{}']],
+  ['a folded field line', ['POST', ['X-A: b\r\n Content-Length: 2', 'Content-Length: 0'], '{}']],
+  ['a coding in a folded line', ['POST', ['Transfer-Encoding:\r\n chunked'], '0\r\n\r\n']],
+  ['an unknown coding', chunked('Transfer-Encoding: xchunked')],
+  ['a coding before chunked', chunked('Transfer-Encoding: gzip, chunked')],
+  ['a coding after chunked', chunked('Transfer-Encoding: chunked, identity')],
+  ['chunked twice', chunked('Transfer-Encoding: chunked, chunked')],
+  ['two coding lines', chunked('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity')],
+  ['a tab before the coding, quoted', chunked('Transfer-Encoding: "chunked"')],
+  ['a vertical tab in the coding', chunked('Transfer-Encoding: \x0bchunked')],
+  ['a bare line feed after a field', ['POST', ['X-A: b\nContent-Length: 2'], '{}']],
+  ['a bare carriage return in a field', ['POST', ['X-A: b\rContent-Length: 2'], '{}']],
+  ['a NUL in a field', ['POST', ['X-A: b\0c', 'Content-Length: 2'], '{}']],
+  ['a field without a name', ['POST', [': value', 'Content-Length: 2'], '{}']],
+  ['a line without a colon', ['POST', ['nonsense', 'Content-Length: 2'], '{}']],
+  ['a chunk size that is no number', ['POST', [CHUNKED], 'z\r\n{}\r\n0\r\n\r\n']],
+  ['a signed chunk size', ['POST', [CHUNKED], '+2\r\n{}\r\n0\r\n\r\n']],
+  ['a chunk size that overflows', ['POST', [CHUNKED], 'fffffffffffffffff\r\n{}\r\n0\r\n\r\n']],
+  ['a chunk longer than its size', ['POST', [CHUNKED], '1\r\n{}\r\n0\r\n\r\n']],
+  ['a bare line feed after a chunk size', ['POST', [CHUNKED], '2\n{}\r\n0\r\n\r\n']],
+  ['a bare line feed in a chunk extension', ['POST', [CHUNKED], '2;a\n{}\r\n0\r\n\r\n']],
+]
+
+describe('framing', () => {
+  for (const [title, [method, lines, body]] of AMBIGUOUS) {
+    test(`[FR-004] ${title} is refused, and nothing behind it is a request`, async () => {
+      const head = [`${method} /api/books HTTP/1.1`, `Host: ${host}`, ...lines].join('\r\n')
+      const text = await exchangeRaw(gateway.url, `${head}\r\n\r\n${body}${SMUGGLED}`)
+      expect(statuses(text)).toEqual([400])
+      expect(parseAnswer(text).headers.get('content-type')).toEqual(['application/problem+json'])
+      expect(received()).not.toContain('/api/admin')
+      expect(received()).not.toMatch(/\r\n0\r\n\r\n/)
+    })
+  }
+
+  for (const [title, request] of [
+    ['a line feed alone ends the request line', 'GET /api/health HTTP/1.1\nHost: HOST\n\n'],
+    ['a method in small letters', 'get /api/health HTTP/1.1\r\nHost: HOST\r\n\r\n'],
+    ['two spaces in the request line', 'GET  /api/health HTTP/1.1\r\nHost: HOST\r\n\r\n'],
+    ['a tab in the request line', 'GET\t/api/health HTTP/1.1\r\nHost: HOST\r\n\r\n'],
+    ['an HTTP version of the future', 'GET /api/health HTTP/9.9\r\nHost: HOST\r\n\r\n'],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['HTTP/0.9', 'GET /api/health\r\n\r\n'],
+    ['no Host', 'GET /api/health HTTP/1.1\r\nX-A: b\r\n\r\n'],
+    ['two Hosts', 'GET /api/health HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n'],
+    ['an empty Host', 'GET /api/health HTTP/1.1\r\nHost:\r\n\r\n'],
+    ['a Host with a path', 'GET /api/health HTTP/1.1\r\nHost: HOST/x\r\n\r\n'],
+    ['TLS on a plain port', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
+  ] as const) {
+    test(`[FR-004] ${title} is refused and the connection ends`, async () => {
+      const text = await exchangeRaw(gateway.url, `${request.replaceAll('HOST', host)}${SMUGGLED}`)
+      expect(statuses(text)).toEqual([400])
+      expect(received()).toBe('')
+    })
+  }
+
+  test('[FR-004] HTTP/1.0 with a chunked coding is refused (RFC 9112 §6.1)', async () => {
+    const head = `POST /api/books HTTP/1.0\r\nHost: ${host}\r\n${CHUNKED}\r\n\r\n`
+    const text = await exchangeRaw(gateway.url, `${head}0\r\n\r\n${SMUGGLED}`)
+    expect(statuses(text)).toEqual([400])
+    expect(received()).toBe('')
+  })
+
+  test('[FR-004] a refused request ends nothing but itself: its body is not the next request', async () => {
+    const client = await rawClient(gateway.url)
+    client.send(
+      `POST /api/admin/stats HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}` +
+        `GET /api/health HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+    )
+    expect(statuses(await client.closed())).toEqual([401, 200])
+    expect(received()).not.toContain('smuggled')
+  })
+
+  test('[FR-004] pipelined requests are decided each by itself and answered in order', async () => {
+    const one = (target: string, more = '') => `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
+    const text = await exchangeRaw(
+      gateway.url,
+      one('/api/admin/stats') + one('/faults/slow-head?ms=50') + one('/api/%2e%2e/x') + one('/api/health', 'Connection: close\r\n'),
+    )
+    expect(statuses(text)).toEqual([401, 200, 400, 200])
+    expect(received()).not.toContain('/api/admin')
+  })
+
+  test('[FR-004] garbage behind a whole request does not take the place of its answer', async () => {
+    const text = await exchangeRaw(gateway.url, `GET /faults/slow-head?ms=50 HTTP/1.1\r\nHost: ${host}\r\n\r\n\0garbage\r\n\r\n`)
+    expect(statuses(text)).toEqual([200])
+    expect(text).toContain('late')
+  })
+})
+
+describe('limits', () => {
+  test('[FR-004] a head beyond 32 KiB is 431', async () => {
+    const answer = parseAnswer(
+      await exchangeRaw(gateway.url, `GET / HTTP/1.1\r\nHost: ${host}\r\nX-A: ${'x'.repeat(40_000)}\r\n\r\n`),
+    )
+    expect(answer.status).toBe(431)
+    expect(JSON.parse(answer.body).code).toBe('headers-too-large')
+  })
+
+  test('[FR-004] too many field lines are 431, and none is dropped in silence', async () => {
+    const lines = Array.from({ length: 3000 }, (_, at) => `a${at}:`).join('\r\n')
+    const client = await rawClient(gateway.url)
+    client.send(`GET /api/health HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n\r\n`)
+    expect(parseAnswer(await client.until(isWhole)).status).toBe(431)
+    expect(received()).toBe('')
+    client.close()
+  })
+
+  test('[FR-004] a second Authorization behind hundreds of field lines is seen', async () => {
+    const lines = Array.from({ length: 200 }, (_, at) => `X-${at}: y`).join('\r\n')
+    const client = await rawClient(gateway.url)
+    client.send(`GET /api/health HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer a\r\n${lines}\r\nAuthorization: Bearer b\r\n\r\n`)
+    expect(JSON.parse(parseAnswer(await client.until(isWhole)).body).code).toBe('ambiguous-credentials')
+    client.close()
+  })
+})
+
+describe('other protocols', () => {
+  test('[FR-004] CONNECT is 405 and opens nothing', async () => {
+    const text = await exchangeRaw(gateway.url, `CONNECT ${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n${SMUGGLED}`)
+    expect(statuses(text)).toEqual([405])
+    expect(received()).toBe('')
+  })
+
+  test('[FR-004] TRACE is 405 and echoes nothing', async () => {
+    const text = await exchangeRaw(gateway.url, `TRACE / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nX-Secret: s\r\n\r\n`)
+    expect(statuses(text)).toEqual([405])
+    expect(text).not.toContain('X-Secret')
+  })
+
+  for (const upgrade of ['h2c', 'h2c, websocket', 'websocket, h2c', 'TLS/1.0']) {
+    test(`[FR-017] Upgrade: ${upgrade} is the plain request that it also is`, async () => {
+      const lines = `Connection: Upgrade, HTTP2-Settings\r\nUpgrade: ${upgrade}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n`
+      const text = await exchangeRaw(gateway.url, `GET /api/health HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`)
+      expect(statuses(text)).toEqual([200])
+      expect(parseAnswer(text).headers.get('connection')).toEqual(['close'])
+      expect(received()).not.toMatch(/upgrade|http2-settings/i)
+    })
+  }
+
+  test('[FR-004] what is pipelined behind a declined upgrade is never read from its middle', async () => {
+    const client = await rawClient(gateway.url)
+    const declined = `GET /faults/slow-head?ms=100 HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`
+    client.send(`${declined}POST /api/books HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 99\r\n\r\n`)
+    await until(() => received().includes('/faults/slow-head'), 'the first request is on its way')
+    client.send(`GET /api/health HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+    expect(statuses(await client.closed())).toEqual([200])
+    expect(received()).not.toContain('/api/')
+  })
+
+  test('[FR-017] a POST that asks for WebSocket is a plain POST, body and all', async () => {
+    const client = await rawClient(gateway.url)
+    client.send(
+      `POST /upload HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 4\r\n\r\nbody`,
+    )
+    expect(parseAnswer(await client.until(isWhole)).body).toContain('"bytes":4')
+    expect(received()).not.toMatch(/upgrade/i)
+    client.close()
+  })
+})
