@@ -211,6 +211,8 @@ export interface ForwardPlan {
   readonly principal: Principal | null
   /** Field lines for the upstream, complete but for the framing of the body. */
   readonly headers: HeaderList
+  /** Groups, roles and scopes left out of them, because the upstream would have read one as two. */
+  readonly droppedGroups: number
   /** Path and query for the upstream. */
   readonly path: string
   readonly setCookies: readonly string[]
@@ -276,6 +278,7 @@ export interface AccessRecord {
   readonly reason: string | null
   readonly log: string | null
   readonly droppedHeaders: number
+  readonly droppedGroups: number
   readonly isAborted: boolean
 }
 

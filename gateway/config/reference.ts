@@ -24,9 +24,9 @@ function* keysOf(schema: JsonSchema, prefix: string): Generator<Row> {
     const key = prefix + name
     yield {
       key,
-      description: typeof child['description'] === 'string' ? child['description'] : '',
-      standard: inline(child['default']),
-      example: inline(Array.isArray(child['examples']) ? child['examples'][0] : undefined),
+      description: typeof child.description === 'string' ? child.description : '',
+      standard: inline(child.default),
+      example: inline(Array.isArray(child.examples) ? child.examples[0] : undefined),
     }
     // What a route asks for is said once, at the route.
     if (key !== 'defaults.access') yield* keysOf(child, `${key}.`)

@@ -286,7 +286,7 @@ export const GatewayConfig = z.strictObject({
   defaults: z
     .strictObject({
       access: AccessConfig.default('deny').meta({
-        description: 'Access of routes that name none.',
+        description: 'Access of routes that name none; `deny` unless written.',
         examples: ['deny'],
       }),
       body: Body.prefault('1MiB').meta({ description: 'Longest request body.', examples: ['1MiB'] }),

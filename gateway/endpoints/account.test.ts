@@ -53,6 +53,13 @@ test('[FR-019] without a session the account page leads to the sign-in page and 
   expect(await leadsTo(signedIn)).toBe('/_postern/account')
 })
 
+test('[FR-009] a forged cookie is nobody’s, and is taken away', async () => {
+  const client = pages.client()
+  client.cookies.set(COOKIE, 'forged')
+  const response = await client.get('/_postern/account')
+  expect([response.status, client.cookies.has(COOKIE)]).toEqual([303, false])
+})
+
 test('[FR-009] one session can be ended from another, and only that one ends', async () => {
   const other = pages.client()
   const third = pages.client()

@@ -41,12 +41,11 @@ export async function accountReturn(sealer: Sealer, nowMs: number): Promise<stri
  * somebody's choosing: `//evil` and `/\evil` are other sites to a browser (WHATWG URL §4.4).
  */
 export function safeReturn(text: string): string | null {
-  if (!text.startsWith('/') || text.startsWith('//')) return null
   const target = parseTarget(text)
   if (target instanceof Refusal) return null
   const { path, query, readings } = target
-  if (!path.startsWith('/') || path.startsWith('//')) return null
+  if (path.startsWith('//')) return null
   // Our pages are not returned to, a sign-out page least of all; nor is what some reader would take for one.
-  if (isOwnPath(path) || readings.some(isOwnPath)) return null
+  if (isOwnPath(path)) return null
   return path + query
 }

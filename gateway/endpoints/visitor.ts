@@ -13,15 +13,15 @@ export interface Visitor {
 const NOBODY: Visitor = { principal: null, setCookies: [] }
 
 /**
- * The visitor, or a Refusal only when that cannot be found out. A cookie that proves nothing is nobody's: these are the
- * pages where one gets a better one.
+ * The visitor, or a Refusal only when that cannot be found out. A cookie that proves nothing is nobody's, and is taken
+ * away: these are the pages where one gets a better one.
  */
 export async function visitorOf(deps: PageDeps, request: Request): Promise<Visitor | Refusal> {
   const cookie = ownCookie(request, deps.sessionCookieName)
   if (cookie === null) return NOBODY
   const found = await deps.sessions.verifyCookie(cookie, deps.nowMs())
   if (!(found instanceof Refusal)) return found
-  return REASONS[found.reason] === 'cannot-decide' ? found : NOBODY
+  return REASONS[found.reason] === 'cannot-decide' ? found : { principal: null, setCookies: found.setCookies }
 }
 
 /** For a page that works for everybody. */

@@ -22,7 +22,12 @@ export type ComposeHeaders = (
   head: RequestHead,
   principal: Principal | null,
   assertion: string | null,
-) => HeaderList | Refusal
+) => Composed | Refusal
+
+export interface Composed {
+  readonly headers: HeaderList
+  readonly droppedGroups: number
+}
 
 const TOO_LARGE = Object.freeze(new Refusal('body.too-large'))
 const NO_UPSTREAM = Object.freeze(new Refusal('upstream.none'))
@@ -40,18 +45,11 @@ export function planForward(
   if (upstream === null) return NO_UPSTREAM
   if (head.bodyBytes > route.bodyBytesMax) return TOO_LARGE
   const finish = (assertion: string | null): ForwardPlan | Refusal => {
-    const headers = compose(snapshot, route, upstream, head, principal, assertion)
-    if (headers instanceof Refusal) return headers
-    return {
-      kind: 'forward',
-      head,
-      route,
-      upstream,
-      principal,
-      headers,
-      path: head.target.path + head.target.query,
-      setCookies,
-    }
+    const composed = compose(snapshot, route, upstream, head, principal, assertion)
+    if (composed instanceof Refusal) return composed
+    const path = head.target.path + head.target.query
+    const { headers, droppedGroups } = composed
+    return { kind: 'forward', head, route, upstream, principal, headers, droppedGroups, path, setCookies }
   }
   if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)
   const assertion = assertions.assertionFor(principal, upstream.id, head.receivedAtMs)

@@ -49,8 +49,8 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       level: 'error',
       log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)),
     },
-    // Left to itself it prints what clients send wrongly, past our log.
-    onAPIError: { onError: (error: unknown) => (isOfClient(error) ? undefined : log(error)) },
+    // Left to itself it prints to the console, past our log: what clients send wrongly, and every outage.
+    onAPIError: { onError: throwUnlessOfClient },
     emailAndPassword: {
       enabled: true,
       disableSignUp: !settings.isSignupOpen,
@@ -157,10 +157,10 @@ interface HookContext {
   readonly body?: { readonly rememberMe?: unknown } | undefined
 }
 
-/** An answer with a status below 500 that was thrown: ordinary. */
-function isOfClient(error: unknown): boolean {
+/** An error with a status below 500 is an ordinary answer; any other ends the request, and the handler says so once. */
+function throwUnlessOfClient(error: unknown): void {
   const status = (error as { statusCode?: unknown } | null)?.statusCode
-  return typeof status === 'number' && status < 500
+  if (typeof status !== 'number' || status >= 500) throw error
 }
 
 /** The admin plug-in keeps roles as one text with commas. */

@@ -61,7 +61,7 @@ for (const outage of ['cut', 'freeze'] as const) {
       expect(reasonOf(await ask(known.session))).toMatchObject({ email: 'known@example.com' })
       await until(async () => (await node.client().signIn('known@example.com')).status === 200)
       await until(() => node.provider.isReady())
-    })
+    }, 60_000)
 
     test(`[FR-023] postgres ${outage}: signing out is not acknowledged while the session could not be ended`, async () => {
       const client = node.client()
@@ -75,6 +75,6 @@ for (const outage of ['cut', 'freeze'] as const) {
       await line.mend()
       await until(async () => (await client.send('POST', '/sign-out')).status === 200)
       expect(reasonOf(await ask(client.session === '' ? 'x' : client.session))).toBe('session.malformed')
-    })
+    }, 60_000)
   })
 }

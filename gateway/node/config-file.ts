@@ -35,7 +35,10 @@ export function readPolicyFile(file: string): PolicyFile {
   } catch (error) {
     const code = (error as { code?: unknown }).code
     const why = code === 'ENOENT' ? 'there is no such file' : `${code}`
-    throw startupError(`The policy file ${file} cannot be read: ${why}. Name one with --config or POSTERN_CONFIG.`, error)
+    throw startupError(
+      `The policy file ${file} cannot be read: ${why}. Name one with --config or POSTERN_CONFIG.`,
+      error,
+    )
   }
 }
 
@@ -67,7 +70,9 @@ function override(config: Config, { port, upstreamUrl }: PolicyOverrides): Confi
     upstreams:
       upstreamUrl === null
         ? upstreams
-        : Object.fromEntries(Object.entries(upstreams).map(([id, upstream]) => [id, { ...upstream, url: upstreamUrl }])),
+        : Object.fromEntries(
+            Object.entries(upstreams).map(([id, upstream]) => [id, { ...upstream, url: upstreamUrl }]),
+          ),
   }
 }
 

@@ -13,7 +13,9 @@ import { Relay } from './relay.ts'
 /** Field lines in one head. Far beyond what browsers send; a bound on the work of one request. */
 export const FIELD_LINES_MAX = 256
 
-const TOO_MANY_FIELDS = Object.freeze(new Refusal('head.too-large', { log: `more than ${FIELD_LINES_MAX} field lines` }))
+const TOO_MANY_FIELDS = Object.freeze(
+  new Refusal('head.too-large', { log: `more than ${FIELD_LINES_MAX} field lines` }),
+)
 
 /** Status recorded for a client that left before it was answered. */
 const CLIENT_GONE = 499

@@ -81,7 +81,8 @@ function explainListen(error: Error, host: string, port: number): Error {
       error,
     )
   }
-  if (code === 'EACCES') return startupError(`Port ${port} needs privileges this user lacks. Choose one above 1023.`, error)
+  if (code === 'EACCES')
+    return startupError(`Port ${port} needs privileges this user lacks. Choose one above 1023.`, error)
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return startupError(`${host} is not an address of this machine. Correct \`listen\` in the policy.`, error)
   }

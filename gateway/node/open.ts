@@ -65,7 +65,12 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       database,
       primitives,
       counters,
-      login: { signup: login.signup, ...login.session, signInLimit: login.rateLimits.signIn, signUpLimit: login.rateLimits.signUp },
+      login: {
+        signup: login.signup,
+        ...login.session,
+        signInLimit: login.rateLimits.signIn,
+        signUpLimit: login.rateLimits.signUp,
+      },
       nowMs: Date.now,
       log: fault,
     }).catch((error: unknown) => {

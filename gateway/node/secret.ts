@@ -15,7 +15,8 @@ const HEX_CHARS_MIN = 64
 /** 32 random bytes hold fewer different characters than this about never. */
 const DISTINCT_CHARS_MIN = 12
 
-const CURE = 'Make one with `openssl rand -base64 48` (or `postern secret`), set POSTERN_SECRET to it, and have the policy say `store: { secret: "${env:POSTERN_SECRET?}" }`.'
+const CURE =
+  'Make one with `openssl rand -base64 48` (or `postern secret`), set POSTERN_SECRET to it, and have the policy say `store: { secret: "${env:POSTERN_SECRET?}" }`.'
 
 export interface SecretNeeds {
   /** Secrets of the policy, newest first. */
@@ -77,6 +78,7 @@ function readIfThere(path: string): string | null {
     if ((error as { code?: unknown }).code === 'ENOENT') return null
     throw error
   }
-  if (!isStrong(text)) throw new Error('it does not hold a secret of ours. Remove it to make a new one; sessions end then')
+  if (!isStrong(text))
+    throw new Error('it does not hold a secret of ours. Remove it to make a new one; sessions end then')
   return text
 }

@@ -10,6 +10,7 @@ import { type ForwardPlan, type HeaderList, Refusal } from '../model.ts'
 import { answer, decide } from '../pipeline.ts'
 import { bugAnswer, refusedAnswer } from './answer.ts'
 import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
+import { problemAnswer } from '../problem/response.ts'
 import type { Gateway } from './gateway.ts'
 import { endWith } from './raw-answer.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
@@ -121,7 +122,10 @@ class Upgrade {
     upstream.once('response', (response) => {
       const status = response.statusCode ?? 502
       this.#answered(status)
-      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, { status, headers: response.rawHeaders }).headers
+      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, {
+        status,
+        headers: response.rawHeaders,
+      }).headers
       const coding = response.headers['transfer-encoding']
       response.headers = toFields(coding === undefined ? lines : [...lines, 'transfer-encoding', coding])
     })
@@ -145,12 +149,13 @@ class Upgrade {
     if (this.#status !== 0) return void this.#socket.destroy()
     if (this.#socket.destroyed) return
     const refusal = refusalOf(error)
+    const { gateway, requestId } = this.#exchange
+    const { origin, ownHeaders } = gateway.snapshot
+    // At once, for the library closes the socket as soon as its listeners have been told.
+    const own = problemAnswer(refusal, requestId, origin, ownHeaders)
     this.#exchange.failure = refusal
-    this.#answered(502)
-    void refusedAnswer(this.#exchange, failedExchange(this.#exchange, refusal)).then((own) => {
-      this.#status = own.status
-      endWith(this.#socket, own)
-    })
+    this.#answered(own.status)
+    endWith(this.#socket, own)
   }
 
   #close(): void {

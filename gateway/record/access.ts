@@ -32,6 +32,7 @@ export function accessRecord(outcome: Outcome, receivedAtMs: number, ending: End
     reason: ending.failure?.reason ?? refusal?.reason ?? null,
     log: ending.failure?.log ?? refusal?.log ?? null,
     droppedHeaders: head?.droppedHeaders ?? 0,
+    droppedGroups: outcome.kind === 'forward' ? outcome.droppedGroups : 0,
     isAborted: ending.isAborted,
   }
 }

@@ -88,9 +88,9 @@ interface Given {
 function composed(head: RequestHead, given: Given = {}): HeaderList {
   const { principal = null, assertion = null } = given
   const to = given.upstream ?? upstream
-  const headers = upstreamHeaders(given.snapshot ?? snapshot, given.route ?? route, to, head, principal, assertion)
-  if (headers instanceof Refusal) throw new Error(headers.reason)
-  return headers
+  const found = upstreamHeaders(given.snapshot ?? snapshot, given.route ?? route, to, head, principal, assertion)
+  if (found instanceof Refusal) throw new Error(found.reason)
+  return found.headers
 }
 
 const dialectNames = Object.values(DIALECTS).flatMap(namesOf)
@@ -247,6 +247,12 @@ test('[FR-007] one principal is written for each upstream in its own dialect, an
   }
 })
 
+test('[FR-007] a group that an upstream would read as two is left out, and counted for the record', () => {
+  const found = upstreamHeaders(snapshot, route, upstream, headOf([]), { ...ada, roles: ['a,admin', 'editor'] }, null)
+  expect(found).toMatchObject({ droppedGroups: 1 })
+  if (!(found instanceof Refusal)) expect(valuesOf(found.headers, 'x-forwarded-groups')).toEqual(['editor'])
+})
+
 test('[FR-007] identity that cannot be written refuses the request', () => {
   const crowd = { ...ada, roles: Array.from({ length: 1000 }, (_, at) => `department-${at}`) }
   for (let round = 0; round < 2; round += 1) {
@@ -279,9 +285,9 @@ test('[FR-007] whoever somebody claims to be, no line is broken and no field is 
   fc.assert(
     fc.property(claims, fc.boolean(), (claimed, emailVerified) => {
       const principal = { ...ada, ...claimed, emailVerified }
-      const headers = upstreamHeaders(snapshot, route, { ...upstream, identity: map }, headOf([]), principal, null)
-      if (headers instanceof Refusal) return
-      for (const line of headers) expect(line).toMatch(/^[!-~](?:[ -~]*[!-~])?$/)
+      const found = upstreamHeaders(snapshot, route, { ...upstream, identity: map }, headOf([]), principal, null)
+      if (found instanceof Refusal) return
+      for (const line of found.headers) expect(line).toMatch(/^[!-~](?:[ -~]*[!-~])?$/)
     }),
     { numRuns: 2000 },
   )

@@ -16,7 +16,7 @@ export function upstreamHeaders(
   head: RequestHead,
   principal: Principal | null,
   assertion: string | null,
-): HeaderList | Refusal {
+): { readonly headers: HeaderList; readonly droppedGroups: number } | Refusal {
   const identity = principal === null ? null : identityOf(snapshot, upstream, principal)
   if (identity instanceof Refusal) return identity
   const { authority, scheme } = head.target
@@ -26,7 +26,7 @@ export function upstreamHeaders(
   lines.push('Forwarded', forwarded(head.clientAddress, scheme, authority), 'X-Request-Id', head.requestId)
   if (identity !== null) for (const text of identity.lines) lines.push(text)
   if (assertion !== null) lines.push('X-Postern-Assertion', assertion)
-  return lines
+  return { headers: lines, droppedGroups: identity === null ? 0 : identity.droppedGroups }
 }
 
 function keepClientLines(lines: string[], snapshot: Snapshot, route: Route, head: RequestHead): void {

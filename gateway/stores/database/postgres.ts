@@ -7,8 +7,7 @@ import pg from 'pg'
 import type { Database } from '../../ports.ts'
 
 const CONNECT_TIMEOUT_MS = 1000
-const QUERY_TIMEOUT_MS = 5000
-const LOOKUP_TIMEOUT_MS = 2000
+const QUERY_TIMEOUT_MS = 2000
 const WRITE_CONNECTIONS_MAX = 10
 /** Look-ups have connections of their own: a sign-up keeps one for as long as its password is being hashed. */
 const LOOKUP_CONNECTIONS_MAX = 6
@@ -18,8 +17,8 @@ const LOCK_RETRY_MS = 50
 const LOCK_KEY = 7_042_311_904
 
 export async function openPostgres(url: string, onFault: (error: unknown) => void): Promise<Database> {
-  const writes = openPool(url, WRITE_CONNECTIONS_MAX, QUERY_TIMEOUT_MS, onFault)
-  const lookups = openPool(url, LOOKUP_CONNECTIONS_MAX, LOOKUP_TIMEOUT_MS, onFault)
+  const writes = openPool(url, WRITE_CONNECTIONS_MAX, onFault)
+  const lookups = openPool(url, LOOKUP_CONNECTIONS_MAX, onFault)
   try {
     await lookups.query('select 1')
   } catch (error) {
@@ -46,12 +45,12 @@ export async function openPostgres(url: string, onFault: (error: unknown) => voi
   }
 }
 
-function openPool(url: string, max: number, queryTimeoutMs: number, onFault: (error: unknown) => void): pg.Pool {
+function openPool(url: string, max: number, onFault: (error: unknown) => void): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: queryTimeoutMs,
+    query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'postern',
   })

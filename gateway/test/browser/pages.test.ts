@@ -19,7 +19,7 @@ const TIMEOUT_MS = 60_000
 let browser: Browser
 beforeAll(async () => {
   browser = await openChromium()
-})
+}, TIMEOUT_MS)
 afterAll(() => browser.close())
 
 /** Serves the endpoints as a runtime would: with the client's address and a request id in each request. */

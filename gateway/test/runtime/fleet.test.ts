@@ -31,7 +31,7 @@ beforeAll(async () => {
   const env = {
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
-    POSTERN_SECRET: 'q'.repeat(22) + '0123456789abcdefghijk+',
+    POSTERN_SECRET: `${'q'.repeat(22)}0123456789abcdefghijk+`,
   }
   const start = () => startTestGateway({ policy: POLICY, upstreamUrl: upstream.url, origin, env })
   nodes = await Promise.all([start(), start()])
@@ -99,10 +99,6 @@ for (const { store, how, server, end, mend } of outages) {
       // Signed in on the other node, so the node that is asked has read nothing of it yet.
       unread = await signIn(nodes[1], `unread-${how}@example.com`, ['user'])
       await end(server())
-    }, 30_000)
-
-    afterAll(async () => {
-      await mend(server())
     }, 30_000)
 
     test(`[FR-023] ${store} ${how}: public routes serve, with a session cookie too`, async () => {

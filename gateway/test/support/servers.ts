@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './ports.ts'
@@ -44,7 +44,14 @@ export async function startRedis(): Promise<PrivateServer> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-redis-'))
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no']
-  const program: Program = { command: 'redis-server', args, folder, port, user: null, readyText: 'Ready to accept connections' }
+  const program: Program = {
+    command: 'redis-server',
+    args,
+    folder,
+    port,
+    user: null,
+    readyText: 'Ready to accept connections',
+  }
   return runServer(program, `redis://127.0.0.1:${port}`, 'SIGTERM')
 }
 
@@ -58,10 +65,22 @@ export async function startPostgres(): Promise<PrivateServer> {
   const made = spawnSync(join(bin, 'initdb'), init, { cwd: folder, encoding: 'utf8', ...user })
   if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
   const port = await freePort()
-  const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off', max_connections: '60' }
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: folder,
+    fsync: 'off',
+    max_connections: '60',
+  }
   const args = ['-D', data, '-p', String(port)]
   for (const [name, value] of Object.entries(settings)) args.push('-c', `${name}=${value}`)
-  const program: Program = { command: join(bin, 'postgres'), args, folder, port, user, readyText: 'ready to accept connections' }
+  const program: Program = {
+    command: join(bin, 'postgres'),
+    args,
+    folder,
+    port,
+    user,
+    readyText: 'ready to accept connections',
+  }
   return runServer(program, `postgres://postern@127.0.0.1:${port}/postgres`, 'SIGINT')
 }
 
@@ -81,7 +100,9 @@ export function postgresBin(): string {
 /** Postgres refuses to run as root. */
 function postgresUser(): User | null {
   if (process.getuid?.() !== 0) return null
-  const [uid, gid] = ['-u', '-g'].map((flag) => Number(spawnSync('id', [flag, 'postgres'], { encoding: 'utf8' }).stdout))
+  const [uid, gid] = ['-u', '-g'].map((flag) =>
+    Number(spawnSync('id', [flag, 'postgres'], { encoding: 'utf8' }).stdout),
+  )
   if (!uid || !gid) throw new Error('Postgres does not run as root, and there is no user `postgres`')
   return { uid, gid }
 }
@@ -94,15 +115,15 @@ async function runServer(program: Program, url: string, stopSignal: NodeJS.Signa
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     const exit = once(child, 'exit')
-    signalGroup(child, 'SIGCONT')
+    signalFamily(child, 'SIGCONT')
     child.kill(stopSignal)
     await exit
   }
   return {
     url,
     port,
-    pause: () => signalGroup(child, 'SIGSTOP'),
-    resume: () => signalGroup(child, 'SIGCONT'),
+    pause: () => signalFamily(child, 'SIGSTOP'),
+    resume: () => signalFamily(child, 'SIGCONT'),
     stop,
     async start() {
       child = await launch(program)
@@ -138,5 +159,19 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
     process.kill(-child.pid, signal)
   } catch {
     // It ended by itself.
+  }
+}
+
+/** Postgres gives each of its processes a group of its own, so a group is not enough to freeze it. */
+function signalFamily(child: ChildProcess, signal: NodeJS.Signals): void {
+  signalGroup(child, signal)
+  const family = `/proc/${child.pid}/task/${child.pid}/children`
+  const children = existsSync(family) ? readFileSync(family, 'utf8') : ''
+  for (const pid of children.split(' ').filter((text) => text !== '')) {
+    try {
+      process.kill(Number(pid), signal)
+    } catch {
+      // It ended by itself.
+    }
   }
 }
