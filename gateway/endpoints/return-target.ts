@@ -46,6 +46,6 @@ export function safeReturn(text: string): string | null {
   const { path, query, readings } = target
   if (path.startsWith('//')) return null
   // Our pages are not returned to, a sign-out page least of all; nor is what some reader would take for one.
-  if (isOwnPath(path)) return null
+  if (isOwnPath(path) || readings.some(isOwnPath)) return null
   return path + query
 }

@@ -105,7 +105,7 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
                 expiresAt: new Date(startedAtMs + settings.idleMs),
                 authenticatedAt: isProven ? new Date(startedAtMs) : null,
                 amr: isProven ? 'pwd' : null,
-                isRemembered: context?.body?.rememberMe !== false,
+                isRemembered: isRemembered(context),
               },
             }
           },
@@ -154,7 +154,14 @@ const USER_AGENT_CHARS_MAX = 512
 
 interface HookContext {
   readonly path?: string | undefined
+  readonly headers?: Headers | undefined
   readonly body?: { readonly rememberMe?: unknown } | undefined
+}
+
+/** Asked when somebody signs in; a password that is changed leaves it as it was, which the browser's own cookie tells. */
+function isRemembered(context: HookContext | null): boolean {
+  if (context?.path === '/change-password') return !(context.headers?.get('cookie') ?? '').includes('dont_remember=')
+  return context?.body?.rememberMe !== false
 }
 
 /** An error with a status below 500 is an ordinary answer; any other ends the request, and the handler says so once. */

@@ -1,5 +1,6 @@
+import { createAuthClient } from 'better-auth/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Principal } from '../model.ts'
+import type { Authentication, Principal } from '../model.ts'
 import {
   COOKIE,
   createStore,
@@ -181,7 +182,51 @@ test('[FR-009] who asked not to be remembered gets a cookie that ends with the b
   const [cookie] = response.headers.getSetCookie().filter((line) => line.startsWith(`${COOKIE}=`))
   expect(cookie).not.toContain('Max-Age')
   const found = await node.sessions.verifyCookie(client.session, Date.now() + 3_600_000)
-  expect((found as { setCookies: string[] }).setCookies).toEqual([expect.not.stringContaining('Max-Age')])
+  expect((found as Authentication).setCookies).toEqual([expect.not.stringContaining('Max-Age')])
+})
+
+test('[FR-009] changing the password leaves a browser that is not remembered so', async () => {
+  const client = await someone()
+  await client.signIn(client.email, { rememberMe: false })
+  const body = { currentPassword: PASSWORD, newPassword: `${PASSWORD}!` }
+  const response = await client.send('POST', '/change-password', body)
+  expect(response.headers.getSetCookie().filter((line) => line.includes('Max-Age'))).toEqual([])
+  const found = await node.sessions.verifyCookie(client.session, Date.now() + 3_600_000)
+  expect((found as Authentication).setCookies).toEqual([expect.not.stringContaining('Max-Age')])
+})
+
+test('[FR-023] only so many passwords are hashed at once, and who comes too many is told to come again', async () => {
+  const all = await Promise.all(Array.from({ length: 24 }, () => node.client().signIn('nobody@example.com')))
+  const statuses = all.map((response) => response.status)
+  expect(statuses.filter((status) => status === 401)).toHaveLength(16)
+  expect(statuses.filter((status) => status === 503)).toHaveLength(8)
+  expect(all.find((response) => response.status === 503)?.headers.get('retry-after')).toBe('1')
+  expect((await node.client().signIn('nobody@example.com')).status).toBe(401)
+})
+
+test('[FR-021] the identity provider’s own browser client works without configuration', async () => {
+  const cookies = node.client()
+  const calls = createAuthClient({
+    baseURL: ORIGIN,
+    fetchOptions: {
+      customFetchImpl: async (url, init) => {
+        const { pathname } = new URL(String(url))
+        const body = typeof init?.body === 'string' ? JSON.parse(init.body) : undefined
+        return cookies.send(init?.method ?? 'GET', pathname.slice('/api/auth'.length), body)
+      },
+    },
+  })
+  const email = 'client@example.com'
+  expect((await calls.signUp.email({ email, password: PASSWORD, name: 'Cleo' })).data?.user.email).toBe(email)
+  expect((await calls.getSession()).data?.user.name).toBe('Cleo')
+  expect((await calls.updateUser({ name: 'Clea' })).error).toBeNull()
+  expect((await calls.listSessions()).data).toHaveLength(1)
+  expect((await calls.changePassword({ currentPassword: PASSWORD, newPassword: `${PASSWORD}2` })).error).toBeNull()
+  expect((await calls.revokeOtherSessions()).data?.status).toBe(true)
+  expect((await calls.signOut()).data?.success).toBe(true)
+  expect((await calls.getSession()).data).toBeNull()
+  expect((await calls.signIn.email({ email, password: PASSWORD })).error?.status).toBe(401)
+  expect((await calls.signIn.email({ email, password: `${PASSWORD}2` })).error).toBeNull()
 })
 
 test('[FR-011] a signed session token serves as a bearer token here; a bare one, a JWT or another scheme does not', async () => {

@@ -31,6 +31,9 @@ const BODY_CHARS_MAX = 65_536
 /** What is kept for long and shown to upstreams stays short. RFC 5321 §4.5.3.1.3 for the address. */
 const CHARS_MAX = { name: 200, email: 254, image: 2048 } as const
 
+const HASHING: ReadonlySet<string> = new Set(['/sign-in/email', '/sign-up/email', '/change-password'])
+const HASHING_MAX = 16
+
 const NOBODY = Object.freeze({ token: null, principal: null, setCookies: [] as readonly string[] })
 
 interface Caller {
@@ -42,6 +45,7 @@ interface Caller {
 export function createHandler(deps: HandlerDeps): (request: Request) => Promise<Response> {
   const { origin, cookieName, cookies, sessions, nowMs, log } = deps
   const rememberName = cookieName.replace('session_token', 'dont_remember')
+  let hashing = 0
 
   return async (request) => {
     const requestId = request.headers.get('x-request-id') ?? ''
@@ -72,9 +76,29 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
 
     const body = request.method === 'GET' ? null : await bodyFor(path, request)
     if (body instanceof Response) return body
-    const response =
-      (await endSessions(path, caller, body)) ?? (await withDeadline(deps.serve(rebuilt(request, caller, body))))
+    const ended = await endSessions(path, caller, body)
+    const response = ended ?? (await (HASHING.has(path) ? serveHashing : serve)(rebuilt(request, caller, body)))
     return finish(path, caller, response)
+  }
+
+  function serve(request: Request): Promise<Response> {
+    return withDeadline(deps.serve(request))
+  }
+
+  /**
+   * Hashing a password keeps one of the few threads busy that name look-ups and files need too, so only so many are hashed
+   * at once, wherever the requests come from.
+   */
+  async function serveHashing(request: Request): Promise<Response> {
+    if (hashing >= HASHING_MAX) {
+      return failure(503, 'BUSY', 'Too many people are signing in. Try again in a moment.', { 'retry-after': '1' })
+    }
+    hashing += 1
+    try {
+      return await serve(request)
+    } finally {
+      hashing -= 1
+    }
   }
 
   function pathOf(request: Request): string | null {
@@ -183,7 +207,7 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   }
 
   async function finish(path: string, caller: Caller, response: Response): Promise<Response | Refusal> {
-    if (response.status >= 500) {
+    if (response.status >= 500 && response.status !== 503) {
       log(new Error(`identity provider answered ${response.status} at ${path}`))
       return new Refusal('session.unavailable')
     }
@@ -211,8 +235,8 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
 const PASSED_ON = ['accept', 'accept-language', 'user-agent', 'x-postern-client-ip', 'x-request-id'] as const
 
 /** In the identity provider's own shape, for its clients. */
-function failure(status: number, code: string, message: string): Response {
-  return Response.json({ code, message }, { status, headers: { 'cache-control': 'no-store' } })
+function failure(status: number, code: string, message: string, more: Record<string, string> = {}): Response {
+  return Response.json({ code, message }, { status, headers: { 'cache-control': 'no-store', ...more } })
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> | null {

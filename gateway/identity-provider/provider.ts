@@ -23,6 +23,7 @@ import { cookieCodec } from './cookie.ts'
 import { createEndings } from './endings.ts'
 import { createHandler } from './handler.ts'
 import { keyStore, migrateKeyStore } from './key-store.ts'
+import { quietLog } from './quiet.ts'
 import { createRevocations } from './revocations.ts'
 import { createSealer } from './sealer.ts'
 import { deriveKeys } from './secrets.ts'
@@ -72,7 +73,8 @@ export interface OpenIdentityProvider {
 const EXPIRED_KEPT_MS = 86_400_000
 
 export async function openIdentityProvider(options: IdentityOptions): Promise<OpenIdentityProvider> {
-  const { origin, cookieName, database, primitives, login, nowMs, log } = options
+  const { origin, cookieName, database, primitives, login, nowMs } = options
+  const log = quietLog(options.log, nowMs)
   const keys = deriveKeys(primitives, options.secrets)
   const isSignupOpen = login.signup === 'open'
   const settings: AuthSettings = {

@@ -121,7 +121,10 @@ export function createSessions(deps: {
       lookups -= 1
       if (flights.get(name) === flight) flights.delete(name)
     }
-    flight.found.then(landed, landed)
+    flight.found.then(landed, (error: unknown) => {
+      landed()
+      log(error)
+    })
     return withDeadline(flight.found, nowMs)
   }
 
@@ -135,9 +138,8 @@ export function createSessions(deps: {
       if (resolved instanceof Refusal) return resolved
       // It may have ended between the look-up and now; whoever asks again gets the truth.
       return isUsable(resolved.session, nowMs) ? resolved : UNAVAILABLE
-    } catch (error) {
-      log(error)
-      return UNAVAILABLE
+    } catch {
+      return UNAVAILABLE // said once, where the look-up landed
     } finally {
       clearTimeout(timer)
     }

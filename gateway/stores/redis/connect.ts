@@ -20,7 +20,14 @@ export async function connectRedis(url: string, onFault: (error: unknown) => voi
     keepAlive: 10_000,
     retryStrategy: (attempt) => Math.min(attempt * 50, RECONNECT_MS_MAX),
   })
-  redis.on('error', onFault)
+  let isSaid = false
+  redis.on('error', (error: unknown) => {
+    if (!isSaid) onFault(error) // once per outage, and not at every attempt to reconnect
+    isSaid = true
+  })
+  redis.on('ready', () => {
+    isSaid = false
+  })
   try {
     await redis.connect()
     await redis.ping()
