@@ -71,10 +71,11 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       for (const recording of recordings) recording.chunks = []
     },
     connections: () => sockets.size,
-    close() {
+    async close() {
       const closed = new Promise<void>((resolve) => net.close(() => resolve()))
+      const ended = [...sockets].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())))
       for (const socket of sockets) socket.destroy()
-      return closed
+      await Promise.all([closed, ...ended])
     },
   }
 }

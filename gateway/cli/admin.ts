@@ -25,7 +25,8 @@ export async function createAdmin(options: AdminOptions): Promise<void> {
   const opened = await openAll({ policy, env: process.env, dataDir: options.data, journal: jsonJournal(2) })
   try {
     const { users } = opened.identity
-    if ((await users.findByEmail(email)) !== null) throw startupError(`There is a user with the e-mail ${email} already.`)
+    if ((await users.findByEmail(email)) !== null)
+      throw startupError(`There is a user with the e-mail ${email} already.`)
     const id = await users.create({ email, password, name: options.name ?? email, roles: ['admin'] }).catch(explain)
     process.stdout.write(`made ${email} (${id}), role admin\n`)
   } finally {

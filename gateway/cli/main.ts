@@ -1,13 +1,20 @@
 /** The `postern` command. Each subcommand is loaded when it is asked for, so that none pays for another's start. */
 
+import { enableCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { isStartupError } from '../node/startup-error.ts'
 
 const CONFIG_OPTION = ['--config <file>', 'the policy file (or POSTERN_CONFIG)'] as const
 const DATA_OPTION = ['--data <folder>', 'where the embedded database and secret live'] as const
 
+// Compiled code is kept beside the dependencies it comes from; where that cannot be written, nothing is kept.
+enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/postern', import.meta.url)))
+
 const program = new Command('postern')
-  .description('An auth-enforcing API gateway: sign-in, sessions, tokens and policy in front of backends you do not edit.')
+  .description(
+    'An auth-enforcing API gateway: sign-in, sessions, tokens and policy in front of backends you do not edit.',
+  )
   .showHelpAfterError()
 
 program
@@ -52,7 +59,11 @@ program
 try {
   await program.parseAsync()
 } catch (error) {
-  const text = isStartupError(error) ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const text = isStartupError(error)
+    ? error.message
+    : error instanceof Error
+      ? (error.stack ?? error.message)
+      : String(error)
   process.stderr.write(`postern: ${text}\n`)
   process.exitCode = 1
 }

@@ -2,8 +2,8 @@
 
 import { z } from 'zod'
 
-export const ACCESS_WORDS = ['deny', 'public', 'optional', 'login'] as const
-export const CREDENTIALS = ['session', 'token'] as const
+const ACCESS_WORDS = ['deny', 'public', 'optional', 'login'] as const
+const CREDENTIALS = ['session', 'token'] as const
 /** `read` is GET and HEAD; `write` is every other method and WebSocket upgrades. */
 export const METHOD_WORDS = ['read', 'write', 'WEBSOCKET'] as const
 

@@ -25,9 +25,12 @@ export function checkOrigin(config: PolicyConfig, report: Report, warn: Report):
       cure: 'put TLS in front and write an https:// origin',
     })
   }
-  const { idleMs, maxMs } = config.login.session
-  if (idleMs > maxMs)
-    report(['login', 'session', 'idle'], { message: '`idle` is longer than `max`', cure: 'shorten it' })
+  if (config.login.allowUnverifiedEmail && reachOf(hostname) !== 'loopback') {
+    warn(['login', 'allowUnverifiedEmail'], {
+      message: 'anybody may claim any e-mail address, and upstreams are told it',
+      cure: 'leave it out: it is for demos on one machine',
+    })
+  }
 }
 
 export function checkTrust(trust: readonly string[], report: Report): void {
@@ -104,7 +107,7 @@ export function checkUpstream(
 export function checkHeaderNames(path: Path, route: RouteConfig, reserved: ReadonlySet<string>, report: Report): void {
   for (const [at, name] of route.allowHeaderNames.entries()) {
     const alias = name.toLowerCase().replace(/[^a-z0-9]+/g, '-')
-    if (!isReserved(alias, reserved) && !isHopByHop(alias) && !FRAMING.test(alias)) continue
+    if (!isReserved(alias, reserved) && !isHopByHop(alias) && !OURS.test(alias)) continue
     report([...path, 'allowHeaderNames', at], {
       message: `\`${name}\` reads as \`${alias}\` to some servers, which clients may not send`,
       cure: 'remove it',
@@ -112,5 +115,6 @@ export function checkHeaderNames(path: Path, route: RouteConfig, reserved: Reado
   }
 }
 
-const FRAMING =
-  /^-?(?:host|content-length|transfer-encoding|content-type|cookie|set-cookie|authorization|x-api-key|expect|date|via)-?$/
+/** Framing, credentials, and what the gateway writes itself. */
+const OURS =
+  /^-?(?:host|content-length|transfer-encoding|content-type|cookie|set-cookie|authorization|x-api-key|expect|date|via|x-request-id|sec-.*)-?$/

@@ -35,7 +35,9 @@ export function compile(
   const issues: Issue[] = []
   const warnings: Issue[] = []
   const report = (path: Path, trouble: Trouble): void => {
-    issues.push(issueAt(places, path, trouble))
+    const issue = issueAt(places, path, trouble)
+    const isKnown = issues.some((other) => other.path === issue.path && other.message === issue.message)
+    if (!isKnown) issues.push(issue) // what is wrong in `defaults` is wrong once, and not in every route
   }
   const warn = (path: Path, trouble: Trouble): void => {
     warnings.push(issueAt(places, path, trouble))
@@ -114,7 +116,7 @@ function admissionRules(config: PolicyConfig): Snapshot['admission'] {
 function compileUpstream(id: string, config: UpstreamConfig): Upstream {
   return Object.freeze({
     id,
-    origin: config.url.replace(/\/$/, ''),
+    origin: URL.parse(config.url)?.origin ?? config.url,
     identity: compileIdentity(config.identity),
     isAsserted: config.assertion,
     isPathExact: config.paths === 'exact',

@@ -5,17 +5,17 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { z } from 'zod'
+import { DIALECTS, IDENTITY_CLAIMS, type IdentityPreset } from '../transform/identity.ts'
 import { AccessConfig } from './access-schema.ts'
 import { byteSize, duration, rate } from './units.ts'
 
-export const IDENTITY_PRESETS = ['forwarded', 'remote', 'webauth', 'auth-request', 'none'] as const
-export const IDENTITY_CLAIMS = ['id', 'email', 'login', 'name', 'roles', 'groups', 'scopes', 'session'] as const
+const IDENTITY_PRESETS = Object.keys(DIALECTS) as IdentityPreset[]
 
 const DAY_MS = 86_400_000
 
 const Origin = z
   .string()
-  .regex(/^https?:\/\/[^\s/?#@]+\/?$/i, {
+  .regex(/^https?:\/\/[^\s/?#@\\]+\/?$/i, {
     error: 'expected the public URL without path or query, such as `https://books.example.com`',
   })
   .transform((text, context) => {
@@ -130,7 +130,7 @@ const Login = z.strictObject({
     .meta({ description: 'Limits on guessing.', examples: [{ signIn: '10/min', signUp: '5/min' }] }),
 })
 
-const UpstreamUrl = z.string().regex(/^https?:\/\/[^\s/?#@]+\/?$/i, {
+const UpstreamUrl = z.string().regex(/^https?:\/\/[^\s/?#@\\]+\/?$/i, {
   error: 'expected scheme, host and port alone, such as `http://127.0.0.1:9000`',
 })
 const Identity = z.union([
@@ -181,8 +181,8 @@ const UpstreamOptions = z.strictObject({
 export const UpstreamConfig = z.union([UpstreamUrl.transform((url) => UpstreamOptions.parse({ url })), UpstreamOptions])
 
 /** What a strip rule removes and a route may let through again. Never an identity header, never framing. */
-export const REQUEST_HEADERS = ['Authorization', 'X-API-Key'] as const
-export const RESPONSE_HEADERS = [
+const REQUEST_HEADERS = ['Authorization', 'X-API-Key'] as const
+const RESPONSE_HEADERS = [
   'Alt-Svc',
   'Clear-Site-Data',
   'NEL',

@@ -28,7 +28,7 @@ test('[FR-009] on https the cookie is bound to host and scheme, and script canno
 })
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-const spare = plain.slice(0, -2) + alphabet[alphabet.indexOf(plain.at(-2)!) + 1] + '='
+const spare = `${plain.slice(0, -2)}${alphabet[alphabet.indexOf(plain.at(-2)!) + 1]}=`
 const forged: readonly (readonly [string, string])[] = [
   ['', 'nothing'],
   [TOKEN, 'a bare token'],

@@ -41,8 +41,11 @@ function accessOf(route: Route, head: RequestHead): Access | null {
 }
 
 function isOneRoute(routes: RouteTable, head: RequestHead, found: Found): boolean {
-  if (!isSame(head, found, routes.find(head.target.path, true))) return false
-  for (const reading of head.target.readings) {
+  const { path, readings } = head.target
+  if (!isSame(head, found, routes.find(path, true))) return false
+  const folded = path.toLowerCase() // looked up just now: the lenient look-up folds case by itself
+  for (const reading of readings) {
+    if (reading === folded) continue
     // An empty reading is one that no route can meet: a server that reads it so would leave our tree.
     if (reading === '' || !isSame(head, found, routes.find(reading, true))) return false
   }

@@ -78,12 +78,14 @@ export function segmentKey(segment: string): string {
 
 /** How the most lenient server reads a segment: decoded, parameters dropped, trailing dots and blanks trimmed, case folded. */
 export function lenientKey(segment: string): string {
+  if (PLAIN.test(segment)) return segment.toLowerCase()
   const key = segmentKey(segment)
   const semicolon = key.indexOf(';')
   const kept = semicolon < 0 ? key : key.slice(0, semicolon)
   return kept.replace(TRAILING, '').toLowerCase()
 }
 
+const PLAIN = /^[A-Za-z0-9_-]*$/
 const TRAILING = /[. ]+$/
 
 /** The set of paths of a pattern as text: equal for patterns that match the same paths. */

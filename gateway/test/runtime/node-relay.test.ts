@@ -23,10 +23,12 @@ beforeAll(async () => {
   })
   host = new URL(gateway.origin).host
   hinting = createServer((socket) => {
-    socket.on('error', () => {}).once('data', () => {
-      socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX-Forwarded-User: early\r\n\r\n')
-      socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal')
-    })
+    socket
+      .on('error', () => {})
+      .once('data', () => {
+        socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX-Forwarded-User: early\r\n\r\n')
+        socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal')
+      })
   })
   await new Promise<void>((resolve) => hinting.listen(0, '127.0.0.1', resolve))
   const { port } = hinting.address() as AddressInfo
@@ -233,12 +235,16 @@ describe('request bodies', () => {
 
   test('[FR-016] a body arrives byte for byte, with a length as a length and in chunks as chunks', async () => {
     const body = 'x'.repeat(300_000)
-    const withLength = parseAnswer(await exchangeRaw(gateway.url, post('/upload', `Content-Length: ${body.length}`, body)))
+    const withLength = parseAnswer(
+      await exchangeRaw(gateway.url, post('/upload', `Content-Length: ${body.length}`, body)),
+    )
     expect(JSON.parse(withLength.body)).toMatchObject({ bytes: 300_000 })
     expect(received()).toMatch(/content-length: 300000\r\n/i)
     upstream.forget()
     const chunks = `186a0\r\n${'x'.repeat(100_000)}\r\n`.repeat(3)
-    const chunked = parseAnswer(await exchangeRaw(gateway.url, post('/upload', 'Transfer-Encoding: chunked', `${chunks}0\r\n\r\n`)))
+    const chunked = parseAnswer(
+      await exchangeRaw(gateway.url, post('/upload', 'Transfer-Encoding: chunked', `${chunks}0\r\n\r\n`)),
+    )
     expect(JSON.parse(chunked.body)).toEqual(JSON.parse(withLength.body))
     expect(received()).toMatch(/transfer-encoding: chunked\r\n/i)
     expect(received()).not.toMatch(/content-length/i)
@@ -282,7 +288,9 @@ describe('request bodies', () => {
 
   test('[FR-016] an upstream that answers early is heard while the upload goes on', async () => {
     const client = await rawClient(gateway.url)
-    client.send(`POST /faults/early?status=403 HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 900000\r\n\r\n${'x'.repeat(1000)}`)
+    client.send(
+      `POST /faults/early?status=403 HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 900000\r\n\r\n${'x'.repeat(1000)}`,
+    )
     const text = await client.until((received) => received.includes('early'))
     expect(parseAnswer(text).status).toBe(403)
     client.close()
@@ -311,7 +319,9 @@ describe('request bodies', () => {
   })
 
   test('[FR-004] any other expectation is 417', async () => {
-    const answer = parseAnswer(await exchangeRaw(gateway.url, get('/upload', 'Expect: the-unexpected\r\nConnection: close\r\n')))
+    const answer = parseAnswer(
+      await exchangeRaw(gateway.url, get('/upload', 'Expect: the-unexpected\r\nConnection: close\r\n')),
+    )
     expect(answer.status).toBe(417)
     expect(received()).toBe('')
   })

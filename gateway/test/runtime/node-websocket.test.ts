@@ -46,7 +46,11 @@ afterAll(async () => {
 
 beforeEach(() => upstream.forget())
 
-const received = () => upstream.recordings().map((bytes) => bytes.toString('latin1')).join('')
+const received = () =>
+  upstream
+    .recordings()
+    .map((bytes) => bytes.toString('latin1'))
+    .join('')
 
 function handshake(target: string, more: readonly string[] = []): string {
   const lines = [
@@ -64,7 +68,9 @@ function handshake(target: string, more: readonly string[] = []): string {
 const byToken = () => [`Authorization: Bearer ${ada.token}`]
 
 test('[FR-017] an ordinary client talks to an ordinary server: text, binary, ping and close', async () => {
-  const socket = new WebSocket(`${gateway.origin.replace('http', 'ws')}/ws`, { headers: { cookie: ada.cookie, origin: gateway.origin } })
+  const socket = new WebSocket(`${gateway.origin.replace('http', 'ws')}/ws`, {
+    headers: { cookie: ada.cookie, origin: gateway.origin },
+  })
   const echoes: string[] = []
   socket.on('message', (data, isBinary) => echoes.push(`${isBinary}:${data}`))
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
@@ -172,7 +178,13 @@ test('[FR-006] an upstream’s refusal of the upgrade is passed on, filtered, an
 for (const [title, target, more, status, code] of [
   ['nobody', '/ws', [], 401, 'login-required'],
   ['a bad token', '/ws', ['Authorization: Bearer nonsense'], 401, 'invalid-token'],
-  ['two credentials of one kind', '/ws', ['Authorization: Bearer a', 'Authorization: Bearer b'], 400, 'ambiguous-credentials'],
+  [
+    'two credentials of one kind',
+    '/ws',
+    ['Authorization: Bearer a', 'Authorization: Bearer b'],
+    400,
+    'ambiguous-credentials',
+  ],
   ['another host', '/ws', ['Host: evil.example'], 400, 'bad-request'],
   ['a body', '/faults/ws-late?ms=0', ['Content-Length: 4'], 400, 'bad-request'],
   ['a chunked body', '/faults/ws-late?ms=0', ['Transfer-Encoding: chunked'], 400, 'bad-request'],

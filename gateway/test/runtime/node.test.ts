@@ -1,8 +1,8 @@
 /** The scenario table on Node: the real gateway, real sessions and tokens, and a real upstream. */
 
 import { afterAll, beforeAll } from 'vitest'
-import { type Runtime, runScenarios, startEcho } from '../scenario/run.ts'
 import { ROLES } from '../scenario/people.ts'
+import { type Runtime, runScenarios, startEcho } from '../scenario/run.ts'
 import { SCENARIO_POLICY } from '../scenario/table.ts'
 import { signIn, startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { isWhole, parseAnswer, rawClient } from '../support/raw.ts'

@@ -102,7 +102,8 @@ for (const route of routes) {
       const upgrade = route.isUpgrade ? 'Upgrade, ' : ''
       const seen = await forward(route, [`X-Nominated: ${FORGED}`], `${upgrade}${nominated.join(', ')}`)
       expect(seen).not.toContain(FORGED)
-      if (route.isLogin && route.path !== '/mapped') expect(seen).toMatch(new RegExp(`^x-forwarded-user: ${ada.id}\r$`, 'im'))
+      if (route.isLogin && route.path !== '/mapped')
+        expect(seen).toMatch(new RegExp(`^x-forwarded-user: ${ada.id}\r$`, 'im'))
       if (route.path === '/mapped') expect(seen).toContain(`X-Books-Owner: ${ada.id}`)
       expect(seen.toLowerCase()).toContain('x-forwarded-for: 127.0.0.1')
     })

@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
 import { startTestGateway, type TestGateway } from '../support/gateway.ts'
-import { until } from '../support/until.ts'
 import { exchangeRaw, isWhole, parseAnswer, rawClient } from '../support/raw.ts'
+import { until } from '../support/until.ts'
 
 const POLICY = `
 version: 1
@@ -145,14 +145,20 @@ describe('framing', () => {
     const one = (target: string, more = '') => `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
     const text = await exchangeRaw(
       gateway.url,
-      one('/api/admin/stats') + one('/faults/slow-head?ms=50') + one('/api/%2e%2e/x') + one('/api/health', 'Connection: close\r\n'),
+      one('/api/admin/stats') +
+        one('/faults/slow-head?ms=50') +
+        one('/api/%2e%2e/x') +
+        one('/api/health', 'Connection: close\r\n'),
     )
     expect(statuses(text)).toEqual([401, 200, 400, 200])
     expect(received()).not.toContain('/api/admin')
   })
 
   test('[FR-004] garbage behind a whole request does not take the place of its answer', async () => {
-    const text = await exchangeRaw(gateway.url, `GET /faults/slow-head?ms=50 HTTP/1.1\r\nHost: ${host}\r\n\r\n\0garbage\r\n\r\n`)
+    const text = await exchangeRaw(
+      gateway.url,
+      `GET /faults/slow-head?ms=50 HTTP/1.1\r\nHost: ${host}\r\n\r\n\0garbage\r\n\r\n`,
+    )
     expect(statuses(text)).toEqual([200])
     expect(text).toContain('late')
   })
@@ -179,7 +185,9 @@ describe('limits', () => {
   test('[FR-004] a second Authorization behind hundreds of field lines is seen', async () => {
     const lines = Array.from({ length: 200 }, (_, at) => `X-${at}: y`).join('\r\n')
     const client = await rawClient(gateway.url)
-    client.send(`GET /api/health HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer a\r\n${lines}\r\nAuthorization: Bearer b\r\n\r\n`)
+    client.send(
+      `GET /api/health HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer a\r\n${lines}\r\nAuthorization: Bearer b\r\n\r\n`,
+    )
     expect(JSON.parse(parseAnswer(await client.until(isWhole)).body).code).toBe('ambiguous-credentials')
     client.close()
   })
@@ -193,7 +201,10 @@ describe('other protocols', () => {
   })
 
   test('[FR-004] TRACE is 405 and echoes nothing', async () => {
-    const text = await exchangeRaw(gateway.url, `TRACE / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nX-Secret: s\r\n\r\n`)
+    const text = await exchangeRaw(
+      gateway.url,
+      `TRACE / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nX-Secret: s\r\n\r\n`,
+    )
     expect(statuses(text)).toEqual([405])
     expect(text).not.toContain('X-Secret')
   })

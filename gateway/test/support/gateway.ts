@@ -127,7 +127,11 @@ export async function signIn(gateway: TestGateway, email: string, roles: readonl
 /** `fetch` would not let a test say which Host it asks for. */
 async function ownRequest(url: string, path: string, headers: Record<string, string>, json: string | null) {
   const { request } = await import('undici')
-  const { statusCode, headers: answered, body } = await request(url + path, {
+  const {
+    statusCode,
+    headers: answered,
+    body,
+  } = await request(url + path, {
     method: json === null ? 'GET' : 'POST',
     headers: json === null ? headers : { ...headers, 'content-type': 'application/json' },
     body: json,

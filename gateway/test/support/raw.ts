@@ -71,8 +71,16 @@ export async function rawClient(url: string): Promise<RawClient> {
     socket,
     send: (bytes) => void socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
     received: () => text,
-    until: (isEnough) => wait(() => isEnough(text), () => isClosed),
-    closed: () => wait(() => isClosed, () => false),
+    until: (isEnough) =>
+      wait(
+        () => isEnough(text),
+        () => isClosed,
+      ),
+    closed: () =>
+      wait(
+        () => isClosed,
+        () => false,
+      ),
     isReset: () => wasReset,
     close: () => void socket.destroy(),
   }
