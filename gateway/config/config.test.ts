@@ -19,7 +19,10 @@ const NOWHERE = {
 
 function problems(text: string): string {
   const parsed = parsePolicy(text, NOWHERE)
-  if ('issues' in parsed) return formatIssues(parsed.issues)
+  if ('issues' in parsed) {
+    expect(parsed.issues).not.toHaveLength(0)
+    return formatIssues(parsed.issues)
+  }
   const compiled = compile(parsed.config, 'v', parsed.places)
   return formatIssues('issues' in compiled ? compiled.issues : compiled.warnings)
 }

@@ -6,7 +6,7 @@
  */
 
 import { explain } from './explain.ts'
-import type { Issue, Places } from './issues.ts'
+import { type Issue, issueAt, type Places } from './issues.ts'
 import { GatewayConfig } from './schema.ts'
 import { resolveReferences, type Sources } from './secrets.ts'
 import { readYaml } from './yaml.ts'
@@ -34,7 +34,11 @@ export function parsePolicy(text: string, options: ParseOptions): ParsedPolicy |
     const reported = new Set(resolved.issues.map((issue) => issue.path))
     // A reference that could not be resolved was reported once; what its absence leads to is not another mistake.
     issues.push(...explain(parsed.error, tree, places).filter((issue) => !reported.has(issue.path)))
+    if (issues.length === 0) issues.push(issueAt(places, [], UNEXPLAINED))
   }
   if (issues.length > 0 || !parsed.success) return { issues }
   return { config: parsed.data, places }
 }
+
+/** Refused is refused, even where no better words were found. */
+const UNEXPLAINED = { message: 'the policy is not valid', cure: 'compare it with config/README.md' }

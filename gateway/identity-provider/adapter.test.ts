@@ -1,9 +1,8 @@
 import type { DBAdapter, Where } from '@better-auth/core/db/adapter'
 import { describe, expect, test } from 'vitest'
-import { memoryCounters } from '../stores/memory/counters.ts'
-import { COOKIE, createStore, LOGIN, ORIGIN, STORE_KINDS, startNode } from '../test/ports/identity.ts'
+import { AUTH_SETTINGS, createStore, STORE_KINDS, startNode } from '../test/ports/identity.ts'
 import { revocationsOf, watchAdapter } from './adapter.ts'
-import { type AuthSettings, authOptions, createPlainAuth } from './auth.ts'
+import { authOptions, createPlainAuth } from './auth.ts'
 import type { Revocation } from './revocations.ts'
 
 const eq = (field: string, value: Where['value']): Where => ({ field, value })
@@ -58,19 +57,7 @@ for (const kind of STORE_KINDS) {
     test(`[FR-009] ${kind}: every method of the adapter that can write is watched, so a new one fails this test`, async () => {
       const store = await createStore(kind)
       const node = await startNode(store)
-      const settings: AuthSettings = {
-        origin: ORIGIN,
-        cookieName: COOKIE,
-        secrets: [{ version: 1, value: 'a value that is long enough for anyone' }],
-        isSignupOpen: true,
-        idleMs: LOGIN.idleMs,
-        signInLimit: LOGIN.signInLimit,
-        signUpLimit: LOGIN.signUpLimit,
-        counters: memoryCounters(1),
-        nowMs: () => Date.now(),
-        log: () => {},
-      }
-      const options = authOptions(settings, node.database.handle)
+      const options = authOptions(AUTH_SETTINGS, node.database.handle)
       const { adapter } = await createPlainAuth(options).$context
       const methods = Object.entries(adapter)
         .filter(([, value]) => typeof value === 'function')

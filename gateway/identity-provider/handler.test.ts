@@ -246,18 +246,6 @@ test('[FR-011] a bearer token and a cookie of two people are refused together', 
   expect((await one.send('GET', '/list-sessions', undefined, { authorization })).status).toBe(400)
 })
 
-test('[FR-009] an impersonated session proves nothing about when or how', async () => {
-  const client = await someone()
-  const { subject } = await principalOf(client.session)
-  await node.database.query(
-    'update session set "authenticatedAt" = null, amr = null, "impersonatedBy" = $1 where "userId" = $2',
-    ['root', subject],
-  )
-  const other = await startNode(store)
-  expect(await principalOf(client.session, other)).toMatchObject({ authenticatedAtMs: null, methods: [] })
-  await other.stop()
-})
-
 for (const signup of ['invite', 'closed'] as const) {
   test(`[FR-021] with sign-up ${signup} nobody makes an account over HTTP, and an administrator still can`, async () => {
     const own = await createStore('sqlite')

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { memoryCounters } from '../stores/memory/counters.ts'
-import { COOKIE, createStore, LOGIN, ORIGIN, startNode, type TestNode, type TestStore } from '../test/ports/identity.ts'
+import { AUTH_SETTINGS, createStore, ORIGIN, startNode, type TestNode, type TestStore } from '../test/ports/identity.ts'
 import { authOptions, createAuth } from './auth.ts'
 import { CLOSED, doorFor, OPEN } from './paths.ts'
 
@@ -12,23 +11,7 @@ let mounted: readonly string[]
 beforeAll(async () => {
   store = await createStore('sqlite')
   node = await startNode(store)
-  const auth = createAuth(
-    authOptions(
-      {
-        origin: ORIGIN,
-        cookieName: COOKIE,
-        secrets: [{ version: 1, value: 'a value that is long enough for anyone' }],
-        isSignupOpen: true,
-        idleMs: LOGIN.idleMs,
-        signInLimit: LOGIN.signInLimit,
-        signUpLimit: LOGIN.signUpLimit,
-        counters: memoryCounters(1),
-        nowMs: () => Date.now(),
-        log: () => {},
-      },
-      node.database.handle,
-    ),
-  )
+  const auth = createAuth(authOptions(AUTH_SETTINGS, node.database.handle))
   mounted = Object.values(auth.api).flatMap((endpoint) => {
     const { path, options } = endpoint as unknown as { path?: string; options: { method: string | string[] } }
     return path === undefined ? [] : [options.method].flat().map((method) => `${method} ${path}`)

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import type { AuthSettings } from '../../identity-provider/auth.ts'
 import {
   type IdentityOptions,
   type LoginSettings,
@@ -69,6 +70,20 @@ export const LOGIN: LoginSettings = {
   maxMs: 30 * 86_400_000,
   signInLimit: { burst: 1000, intervalMs: 1 },
   signUpLimit: { burst: 1000, intervalMs: 1 },
+}
+
+/** Settings of the identity provider alone, for tests that go past our own doors to see what stands behind them. */
+export const AUTH_SETTINGS: AuthSettings = {
+  origin: ORIGIN,
+  cookieName: COOKIE,
+  secrets: [{ version: 1, value: 'a value that is long enough for anyone' }],
+  isSignupOpen: true,
+  idleMs: LOGIN.idleMs,
+  signInLimit: LOGIN.signInLimit,
+  signUpLimit: LOGIN.signUpLimit,
+  counters: memoryCounters(10),
+  nowMs: () => Date.now(),
+  log: () => {},
 }
 
 export interface TestNode extends OpenIdentityProvider {
