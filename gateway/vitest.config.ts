@@ -11,6 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    silent: 'passed-only',
     retry: 0,
     allowOnly: false,
     passWithNoTests: false,

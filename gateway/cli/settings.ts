@@ -5,12 +5,12 @@ import { startupError } from '../node/startup-error.ts'
 export const DEFAULT_CONFIG = 'config/gateway.yaml'
 
 export function configFile(option: string | undefined): string {
-  return option ?? (process.env['POSTERN_CONFIG'] || DEFAULT_CONFIG)
+  return option ?? (process.env.POSTERN_CONFIG || DEFAULT_CONFIG)
 }
 
 /** PORT, or null when it is not set. */
 export function portOverride(): number | null {
-  const text = process.env['PORT']
+  const text = process.env.PORT
   if (text === undefined || text === '') return null
   const port = Number(text)
   if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port

@@ -14,7 +14,7 @@ interface Program {
 const PROGRAMS: readonly Program[] = [
   { debianPackage: 'redis-server', isThere: () => run('sh', ['-c', 'command -v redis-server']).status === 0 },
   { debianPackage: 'postgresql', isThere: isPostgresThere },
-  { debianPackage: 'chromium', isThere: () => existsSync(process.env['POSTERN_CHROMIUM'] ?? '/usr/bin/chromium') },
+  { debianPackage: 'chromium', isThere: () => existsSync(process.env.POSTERN_CHROMIUM ?? '/usr/bin/chromium') },
 ]
 
 export function ensurePrograms(print: (line: string) => void): void {

@@ -71,8 +71,8 @@ export async function runTestSuite(): Promise<void> {
     }
     const [redis, postgres] = await Promise.all([startRedis(), startPostgres()])
     servers.push(redis, postgres)
-    env['POSTERN_TEST_REDIS_URL'] = redis.url
-    env['POSTERN_TEST_DATABASE_URL'] = postgres.url
+    env.POSTERN_TEST_REDIS_URL = redis.url
+    env.POSTERN_TEST_DATABASE_URL = postgres.url
     const reportFile = join(folder, 'report.json')
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`]
     const isGood = await run(['vitest', 'run', '--config', 'gateway/vitest.config.ts', ...reporters])
@@ -96,7 +96,7 @@ export async function runTestSuite(): Promise<void> {
 function ownEnvironment(): Record<string, string | undefined> {
   const env: Record<string, string | undefined> = { ...process.env, CI: '1' }
   for (const name of FOREIGN) delete env[name]
-  env['PATH'] = join(ROOT, 'node_modules', '.bin') + delimiter + (process.env['PATH'] ?? '')
+  env.PATH = join(ROOT, 'node_modules', '.bin') + delimiter + (process.env.PATH ?? '')
   return env
 }
 

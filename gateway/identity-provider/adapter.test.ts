@@ -1,3 +1,5 @@
+/** The choke point: no write escapes it, and what it announces comes after the write and covers everybody it touched. */
+
 import type { DBAdapter, Where } from '@better-auth/core/db/adapter'
 import { describe, expect, test } from 'vitest'
 import { AUTH_SETTINGS, createStore, STORE_KINDS, startNode } from '../test/ports/identity.ts'

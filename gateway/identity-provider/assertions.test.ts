@@ -1,3 +1,5 @@
+/** What an upstream is told under our signature, and for how long it holds. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Principal } from '../model.ts'
 import {

@@ -1,3 +1,5 @@
+/** What stands behind our own doors: the identity provider must be safe even for a request that got past them. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   AUTH_SETTINGS,

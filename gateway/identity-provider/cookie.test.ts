@@ -1,3 +1,5 @@
+/** The session cookie: only what we signed is opened, in the spellings clients send. */
+
 import { expect, test } from 'vitest'
 import { primitives } from '../node/crypto.ts'
 import { cookieCodec } from './cookie.ts'

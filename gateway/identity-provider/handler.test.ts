@@ -1,3 +1,5 @@
+/** What a request must show before the identity provider sees it, and what it never can change. */
+
 import { createAuthClient } from 'better-auth/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authentication, Principal } from '../model.ts'

@@ -1,3 +1,5 @@
+/** A database that is gone or frozen: what still serves, what is refused, and that it all comes back by itself. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Authentication, Refusal } from '../model.ts'
 import { openDatabase } from '../stores/database/open.ts'

@@ -1,3 +1,5 @@
+/** The table of paths against what is really mounted: nothing is open that nobody listed. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AUTH_SETTINGS, createStore, ORIGIN, startNode, type TestNode, type TestStore } from '../test/ports/identity.ts'
 import { authOptions, createAuth } from './auth.ts'

@@ -1,3 +1,5 @@
+/** The identity provider whole, on each real database: signing in, ending, changing, and two nodes that share one store. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Authentication, Principal } from '../model.ts'
 import { Refusal } from '../model.ts'

@@ -1,3 +1,5 @@
+/** A log that tells of an outage once. */
+
 import { expect, test } from 'vitest'
 import { quietLog } from './quiet.ts'
 

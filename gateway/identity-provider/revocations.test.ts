@@ -1,3 +1,5 @@
+/** The order of endings: what was verified before one is dead, what was verified after is not. */
+
 import { expect, test } from 'vitest'
 import { createRevocations, type Revocable } from './revocations.ts'
 

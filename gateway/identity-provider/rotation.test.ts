@@ -1,3 +1,5 @@
+/** What rotating the secret does to sessions, tokens and keys, on each real database. */
+
 import { expect, test } from 'vitest'
 import type { Principal } from '../model.ts'
 import { createStore, STORE_KINDS, startNode, type TestNode } from '../test/ports/identity.ts'

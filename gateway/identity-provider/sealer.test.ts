@@ -1,3 +1,5 @@
+/** Seals and the keys behind them: one purpose, one time, one key for each use. */
+
 import { expect, test } from 'vitest'
 import { primitives } from '../node/crypto.ts'
 import { createSealer } from './sealer.ts'

@@ -1,3 +1,5 @@
+/** The memory of sessions: order, deadlines and ends, with every race set up by hand. */
+
 import { expect, test } from 'vitest'
 import type { Authentication, Refusal } from '../model.ts'
 import { primitives } from '../node/crypto.ts'

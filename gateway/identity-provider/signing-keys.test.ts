@@ -1,3 +1,5 @@
+/** The life of an assertion key: published, signing, kept, gone; and what a rotation of the secret does to it. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Database } from '../ports.ts'
 import { createStore, type TestStore } from '../test/ports/identity.ts'

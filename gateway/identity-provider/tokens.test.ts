@@ -1,3 +1,5 @@
+/** Bearer tokens of ours: what is remembered of them, and what is asked each time. */
+
 import { expect, test } from 'vitest'
 import { generateSigningKey, importSigningKey, keyFinder } from '../jwt/keys.ts'
 import { signClaims } from '../jwt/sign.ts'

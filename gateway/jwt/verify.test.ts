@@ -1,3 +1,5 @@
+/** Every way a token can be wrong, and the few ways it can be right (RFC 8725). */
+
 import { exportJWK, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose'
 import { beforeAll, expect, test } from 'vitest'
 import { Refusal } from '../model.ts'

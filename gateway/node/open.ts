@@ -88,7 +88,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
 
 /** Why a secret of our own making will not do; null when it will. */
 function secretReason({ store, origin }: Config, env: OpenOptions['env']): string | null {
-  if (env['NODE_ENV'] === 'production') return 'NODE_ENV is production'
+  if (env.NODE_ENV === 'production') return 'NODE_ENV is production'
   if (origin.startsWith('https:')) return 'the origin is https'
   if (store.database !== undefined) return 'the database is shared (store.database)'
   return store.redis === undefined ? null : 'Redis is shared (store.redis)'

@@ -48,11 +48,13 @@ export function isStrong(secret: string): boolean {
 /** The secret of this data folder, made on first use. Written aside and linked, so that two starts at once agree on one. */
 function ownSecret(dataDir: string): string {
   const path = join(dataDir, 'secret')
+  let isDrafted = false
   const draft = `${path}.${randomBytes(6).toString('hex')}`
   try {
     const known = readIfThere(path)
     if (known !== null) return known
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    isDrafted = true
     writeFileSync(draft, `${newSecret()}\n`, { mode: 0o600, flag: 'wx', flush: true })
     try {
       linkSync(draft, path)
@@ -66,7 +68,7 @@ function ownSecret(dataDir: string): string {
     const why = error instanceof Error ? error.message : String(error)
     throw startupError(`The secret in ${path} cannot be used: ${why}`, error)
   } finally {
-    rmSync(draft, { force: true })
+    if (isDrafted) rmSync(draft, { force: true })
   }
 }
 

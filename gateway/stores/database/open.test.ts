@@ -1,3 +1,5 @@
+/** Each real database: rows, the migration lock, file modes, and outages. */
+
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

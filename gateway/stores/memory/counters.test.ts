@@ -1,3 +1,5 @@
+/** Counters in memory, by the suite of the port, and their bound. */
+
 import { expect, test } from 'vitest'
 import { countersSuite } from '../../test/ports/counters.ts'
 import { memoryCounters } from './counters.ts'

@@ -1,3 +1,5 @@
+/** Counters in a real Redis, by the suite of the port, shared by nodes, and without it. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { countersSuite } from '../../test/ports/counters.ts'
 import { type Switch, startSwitch, until } from '../../test/ports/switch.ts'

@@ -1,0 +1,67 @@
+/** One JSON line per finished exchange, and nothing that a log must not hold. */
+
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { startUpstream } from '../../upstream-mock/server.ts'
+import { OPEN_POLICY, startTestGateway } from '../test/support/gateway.ts'
+import { jsonJournal, terminalJournal } from './journal.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'postern-journal-'))
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('[FR-019] the journal keeps no query value, cookie or credential, and a bug’s stack', async () => {
+  const upstream = await startUpstream()
+  const gateway = await startTestGateway({ policy: OPEN_POLICY, upstreamUrl: upstream.url })
+  const file = join(folder, 'access.log')
+  const fd = openSync(file, 'w')
+  try {
+    await fetch(`${gateway.origin}/api/books?secret=query-4711`, {
+      headers: { authorization: 'Bearer token-4711', cookie: 'theirs=cookie-4711', 'x-api-key': 'key-4711' },
+    })
+    const record = await gateway.recordOf(({ path }) => path === '/api/books')
+    const journal = jsonJournal(fd)
+    journal.record(record)
+    journal.record({ ...record, status: 503 })
+    journal.fault('r1', new Error('a bug'))
+    journal.note('a note')
+    journal.flush()
+    const lines = readFileSync(file, 'utf8').trim().split('\n')
+    const [access, failed, fault, note] = lines.map((line) => JSON.parse(line))
+    expect(access).toMatchObject({ level: 'info', requestId: record.requestId, path: '/api/books', status: 200 })
+    expect(failed).toMatchObject({ level: 'warn', status: 503 })
+    expect(fault).toMatchObject({ level: 'error', requestId: 'r1' })
+    expect(fault.fault).toMatch(/Error: a bug\n\s+at /)
+    expect(note).toMatchObject({ note: 'a note' })
+    expect(lines.join('')).not.toContain('4711')
+  } finally {
+    closeSync(fd)
+    await gateway.close()
+    await upstream.close()
+  }
+})
+
+test('[FR-024] on a terminal an exchange is one short line without control characters of others', () => {
+  const lines: string[] = []
+  terminalJournal((line) => lines.push(line)).record({
+    requestId: 'r1',
+    at: '2026-11-20T12:34:56.789Z',
+    durationMs: 3,
+    method: 'GET',
+    path: '/a',
+    status: 404,
+    route: null,
+    upstream: null,
+    subject: null,
+    credential: null,
+    clientAddress: '127.0.0.1',
+    reason: 'route.unlisted',
+    log: null,
+    droppedHeaders: 0,
+    droppedGroups: 0,
+    isAborted: false,
+  })
+  expect(lines).toEqual(['12:34:56 404 GET /a - 3 ms route.unlisted\n'])
+})
