@@ -13,6 +13,7 @@ interface Program {
 
 const PROGRAMS: readonly Program[] = [
   { debianPackage: 'redis-server', isThere: () => run('sh', ['-c', 'command -v redis-server']).status === 0 },
+  { debianPackage: 'openssl', isThere: () => run('sh', ['-c', 'command -v openssl']).status === 0 },
   { debianPackage: 'postgresql', isThere: isPostgresThere },
   { debianPackage: 'chromium', isThere: () => existsSync(process.env.POSTERN_CHROMIUM ?? '/usr/bin/chromium') },
 ]
@@ -24,7 +25,7 @@ export function ensurePrograms(print: (line: string) => void): void {
   const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version')
   if (!mayInstall) {
     throw startupError(
-      `The tests need ${missing.join(', ')}. On Debian: \`sudo ${command}\`. Elsewhere install Redis 7, PostgreSQL 15 and Chromium, and set POSTERN_CHROMIUM to the browser's path.`,
+      `The tests need ${missing.join(', ')}. On Debian: \`sudo ${command}\`. Elsewhere install Redis 7, PostgreSQL 15, OpenSSL and Chromium, and set POSTERN_CHROMIUM to the browser's path.`,
     )
   }
   print(`installing ${missing.join(', ')}`)

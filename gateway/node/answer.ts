@@ -35,12 +35,19 @@ export function answerFailure(
   response: ServerResponse,
 ): void {
   const answered = refusedAnswer(exchange, failedExchange(exchange, refusal))
-  void answered.then((own) => writeOwn(own, request, response))
+  void answered.then((own) => writeOwn(exchange, own, request, response))
 }
 
-export function writeOwn(own: OwnAnswer, request: IncomingMessage, response: ServerResponse): void {
-  if (response.headersSent || response.destroyed) return
-  drain(request)
-  response.writeHead(own.status, own.headers as string[])
-  response.end(own.body)
+/** Never throws: it is the last thing tried, and what it cannot write ends with the connection. */
+export function writeOwn(exchange: Exchange, own: OwnAnswer, request: IncomingMessage, response: ServerResponse): void {
+  if (response.destroyed) return
+  if (response.headersSent) return void response.destroy()
+  try {
+    drain(request)
+    response.writeHead(own.status, own.headers as string[])
+    response.end(own.body)
+  } catch (error) {
+    exchange.gateway.ports.journal.fault(exchange.requestId, error)
+    response.destroy()
+  }
 }

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Refusal } from '../model.ts'
 import { decide } from '../pipeline.ts'
 import { answerFailure, bugAnswer, refusedAnswer, writeOwn } from './answer.ts'
-import { type Exchange, openExchange, recordExchange } from './exchange.ts'
+import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
 import { serveOwn } from './own.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
@@ -13,7 +13,7 @@ import { Relay } from './relay.ts'
 /** Field lines in one head. Far beyond what browsers send; a bound on the work of one request. */
 export const FIELD_LINES_MAX = 256
 
-const TOO_MANY_FIELDS = Object.freeze(
+export const TOO_MANY_FIELDS = Object.freeze(
   new Refusal('head.too-large', { log: `more than ${FIELD_LINES_MAX} field lines` }),
 )
 
@@ -29,10 +29,10 @@ export function handle(
 ): Exchange {
   const exchange = openExchange(gateway, newRequestId(), Date.now())
   let relay: Relay | null = null
+  let isStarted = false
   response.on('close', () => {
-    const isAborted = !response.writableFinished
-    relay?.close(isAborted)
-    if (exchange.outcome !== null) finish(exchange, response)
+    relay?.close(!response.writableFinished)
+    if (isStarted) finish(exchange, response)
   })
   void run()
   return exchange
@@ -40,11 +40,13 @@ export function handle(
   async function run(): Promise<void> {
     try {
       relay = await start(exchange, request, response, isContinueAsked)
-      if (response.destroyed) relay?.close(!response.writableFinished)
     } catch (error) {
-      writeOwn(bugAnswer(exchange, error), request, response)
+      writeOwn(exchange, bugAnswer(exchange, error), request, response)
     }
-    if (response.destroyed) finish(exchange, response)
+    isStarted = true
+    if (!response.destroyed) return
+    relay?.close(!response.writableFinished)
+    finish(exchange, response)
   }
 }
 
@@ -57,6 +59,7 @@ async function start(
 ): Promise<Relay | null> {
   const { gateway } = exchange
   if (request.rawHeaders.length > FIELD_LINES_MAX * 2) {
+    exchange.outcome = failedExchange(exchange, TOO_MANY_FIELDS)
     answerFailure(exchange, TOO_MANY_FIELDS, request, response)
     return null
   }
@@ -67,7 +70,7 @@ async function start(
   if (outcome.kind === 'refuse') {
     // RFC 9112 §6.3: after a head that can be read in two ways, nobody can say where the next one begins.
     if (outcome.refusal.reason.startsWith('head.')) response.shouldKeepAlive = false
-    writeOwn(await refusedAnswer(exchange, outcome), request, response)
+    writeOwn(exchange, await refusedAnswer(exchange, outcome), request, response)
     return null
   }
   if (isContinueAsked) response.writeContinue()

@@ -58,7 +58,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   #dispatch(): void {
     const { upstream, path, head, headers } = this.#plan
     const { pools } = this.#exchange.gateway
-    const servername = pools.serverNameOf(upstream)
+    const servername = pools.tlsOf(upstream)?.servername
     try {
       pools.of(upstream).dispatch(
         {
@@ -66,7 +66,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
           method: head.method as Dispatcher.HttpMethod,
           headers: head.bodyBytes > 0 ? [...headers, 'Content-Length', String(head.bodyBytes)] : (headers as string[]),
           body: this.#body,
-          ...(servername === null ? null : { servername }),
+          ...(servername === undefined ? null : { servername }),
         } as Dispatcher.DispatchOptions,
         this,
       )
@@ -113,12 +113,24 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
       this.#abort(stopped('upstream.protocol', 'more than one framing of the body'))
       return
     }
-    const head = answer(this.#snapshot, this.#plan, { status, headers: lines })
+    const head = this.#answer({ status, headers: lines })
+    if (head === null) return
     this.#lengthBytes = lengthOf(head, this.#plan.head.method)
     this.#response.writeHead(status, framed(head) as string[])
     this.#isStarted = true
     if (this.#lengthBytes === 0) this.#end()
     else process.nextTick(flushHead, this.#response)
+  }
+
+  /** Null when there is a bug: it is then 503 with a stack in the journal, not a fault of the upstream. */
+  #answer(upstream: AnswerHead): AnswerHead | null {
+    try {
+      return answer(this.#snapshot, this.#plan, upstream)
+    } catch (error) {
+      this.#exchange.gateway.ports.journal.fault(this.#exchange.requestId, error)
+      this.#abort(stopped('gateway.bug', 'see the fault of this request'))
+      return null
+    }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -47,7 +47,9 @@ const DRAIN_MS = 5_000
 export function drain(request: IncomingMessage): void {
   if (request.complete) return
   let bytes = 0
-  const giveUp = () => request.destroy()
+  const giveUp = () => {
+    if (!request.complete) request.destroy()
+  }
   const timer = setTimeout(giveUp, DRAIN_MS).unref()
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length

@@ -12,12 +12,16 @@ import { problemAnswer } from '../problem/response.ts'
 import { bugAnswer, refusedAnswer } from './answer.ts'
 import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import { FIELD_LINES_MAX, TOO_MANY_FIELDS } from './handle.ts'
 import { endWith } from './raw-answer.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
 import { refusalOf, stopped } from './upstream-failure.ts'
 
 const NOT_OURS = Object.freeze(new Refusal('route.unlisted'))
 const HAS_BODY = Object.freeze(new Refusal('head.framing', { log: 'an upgrade request with a body' }))
+
+/** How long a client may leave the last bytes unread. */
+const CLIENT_STALL_MS = 60_000
 
 /** Status recorded for a client that left before it was answered. */
 const CLIENT_GONE = 499
@@ -31,6 +35,7 @@ export async function handleUpgrade(
   const exchange = openExchange(gateway, newRequestId(), Date.now())
   socket.on('error', ignore)
   try {
+    if (request.rawHeaders.length > FIELD_LINES_MAX * 2) return await refuse(exchange, socket, TOO_MANY_FIELDS)
     const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, true)
     const outcome = await decide(gateway.snapshot, gateway.ports, raw)
     exchange.outcome = outcome
@@ -84,10 +89,10 @@ class Upgrade {
     this.#timer = setTimeout(() => {
       this.#upstream?.destroy(stopped('upstream.timeout', `no answer to the upgrade for ${route.timeoutMs} ms`))
     }, route.timeoutMs).unref()
-    const servername = gateway.pools.serverNameOf(upstream)
+    const tls = gateway.pools.tlsOf(upstream)
     const proxy = createProxyMiddleware<IncomingMessage>({
       target: upstream.origin,
-      ...(servername === null ? {} : { ssl: { servername } }),
+      ...(tls === null ? {} : { ssl: { ...tls } }),
       // Without its own plug-ins the library logs nothing and answers nothing by itself.
       ejectPlugins: true,
       plugins: [
@@ -112,23 +117,33 @@ class Upgrade {
         upstreamSocket.destroy()
         return
       }
+      const lines = this.#filter(101, response)
+      if (lines === null) return void upstreamSocket.destroy()
       this.#answered(101)
-      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, {
-        status: 101,
-        headers: response.rawHeaders,
-      }).headers
       response.headers = toFields([...lines, 'Connection', 'Upgrade', 'Upgrade', 'websocket'])
     })
     upstream.once('response', (response) => {
       const status = response.statusCode ?? 502
+      const lines = this.#filter(status, response)
+      if (lines === null) return
       this.#answered(status)
-      const lines = answer(this.#exchange.gateway.snapshot, this.#plan, {
-        status,
-        headers: response.rawHeaders,
-      }).headers
+      this.#socket.setTimeout(CLIENT_STALL_MS, () => this.#socket.destroy())
       const coding = response.headers['transfer-encoding']
       response.headers = toFields(coding === undefined ? lines : [...lines, 'transfer-encoding', coding])
     })
+  }
+
+  /** Field lines for the client; null when there is a bug, and then the client has its answer and its socket is gone. */
+  #filter(status: number, response: IncomingMessage): HeaderList | null {
+    const { gateway, requestId } = this.#exchange
+    try {
+      return answer(gateway.snapshot, this.#plan, { status, headers: response.rawHeaders }).headers
+    } catch (error) {
+      gateway.ports.journal.fault(requestId, error)
+      this.#failed(stopped('gateway.bug', 'see the fault of this request'))
+      this.#socket.destroy()
+      return null
+    }
   }
 
   #answered(status: number): void {
@@ -140,7 +155,10 @@ class Upgrade {
   #opened(upstreamSocket: Socket): void {
     const socket = this.#socket
     socket.once('close', () => upstreamSocket.destroy())
-    upstreamSocket.once('close', () => socket.destroySoon())
+    upstreamSocket.once('close', () => {
+      socket.destroySoon()
+      setTimeout(() => socket.destroy(), CLIENT_STALL_MS).unref()
+    })
     if (socket.destroyed) upstreamSocket.destroy()
   }
 

@@ -4,7 +4,13 @@ import { Refusal } from '../model.ts'
 import type { Reason } from '../problem/catalogue.ts'
 
 /** Our own reasons to stop an exchange. They travel through streams and undici as the `code` of an Error, and come back out. */
-export type StopReason = 'body.too-large' | 'upstream.timeout' | 'upstream.protocol' | 'client.gone' | 'client.stalled'
+export type StopReason =
+  | 'body.too-large'
+  | 'upstream.timeout'
+  | 'upstream.protocol'
+  | 'client.gone'
+  | 'client.stalled'
+  | 'gateway.bug'
 
 export function stopped(reason: StopReason, message: string): Error {
   return Object.assign(new Error(message), { code: reason })
@@ -22,6 +28,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   'body.too-large': 'body.too-large',
   'upstream.timeout': 'upstream.timeout',
   'upstream.protocol': 'upstream.protocol',
+  'gateway.bug': 'gateway.bug',
   'client.gone': 'head.malformed',
   'client.stalled': 'head.timeout',
   UND_ERR_CONNECT_TIMEOUT: 'upstream.timeout',

@@ -1,20 +1,29 @@
 /** Connections to upstreams: one pool per origin, HTTP/1.1, never pipelined, with time-outs kept by the relays. */
 
+import { isIP } from 'node:net'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Pool } from 'undici'
 import type { Upstream } from '../model.ts'
 
 export interface UpstreamPools {
   /** The pool of this upstream's origin, opened on first use. */
   of(upstream: Upstream): Pool
-  /** Name for TLS: the upstream's own, whatever Host the request carries. */
-  serverNameOf(upstream: Upstream): string | null
+  /** What TLS is told and checks: the upstream's own name, whatever Host the request carries. Null for plain HTTP. */
+  tlsOf(upstream: Upstream): UpstreamTls | null
   /** Waits for requests under way. */
   close(): Promise<void>
   /** Ends requests under way. */
   destroy(): Promise<void>
 }
 
-const CONNECTIONS_MAX = 128
+export interface UpstreamTls {
+  /** Empty for an address, which is no name to ask for (RFC 6066 §3). */
+  readonly servername: string
+  checkServerIdentity(name: string, certificate: PeerCertificate): Error | undefined
+}
+
+/** Event streams hold one each for as long as they live. */
+const CONNECTIONS_MAX = 1024
 const CONNECT_TIMEOUT_MS = 5_000
 /** Shorter than what servers keep an idle connection for (Node's own default is 5 s), so that fewer requests meet a dead one. */
 const KEEP_ALIVE_MS = 4_000
@@ -22,7 +31,14 @@ const HEADER_BYTES_MAX = 64 * 1024
 
 export function upstreamPools(): UpstreamPools {
   const pools = new Map<string, Pool>()
-  const names = new Map<string, string | null>()
+  const names = new Map<string, UpstreamTls | null>()
+  const tlsOf = ({ origin }: Pick<Upstream, 'origin'>): UpstreamTls | null => {
+    const known = names.get(origin)
+    if (known !== undefined) return known
+    const tls = upstreamTls(new URL(origin))
+    names.set(origin, tls)
+    return tls
+  }
   return {
     of({ origin }) {
       const known = pools.get(origin)
@@ -36,25 +52,26 @@ export function upstreamPools(): UpstreamPools {
         keepAliveTimeout: KEEP_ALIVE_MS,
         keepAliveMaxTimeout: KEEP_ALIVE_MS,
         maxHeaderSize: HEADER_BYTES_MAX,
-        connect: { timeout: CONNECT_TIMEOUT_MS },
+        connect: { timeout: CONNECT_TIMEOUT_MS, ...tlsOf({ origin }) },
       })
       pools.set(origin, pool)
       return pool
     },
-    serverNameOf({ origin }) {
-      const known = names.get(origin)
-      if (known !== undefined) return known
-      const { protocol, hostname } = new URL(origin)
-      const isAddress = hostname.startsWith('[') || /^[0-9.]+$/.test(hostname)
-      const name = protocol === 'https:' && !isAddress ? hostname : null
-      names.set(origin, name)
-      return name
-    },
+    tlsOf,
     async close() {
       await Promise.all([...pools.values()].map((pool) => pool.close()))
     },
     async destroy() {
       await Promise.all([...pools.values()].map((pool) => pool.destroy()))
     },
+  }
+}
+
+function upstreamTls({ protocol, hostname }: URL): UpstreamTls | null {
+  if (protocol !== 'https:') return null
+  const name = hostname.replace(/^\[|\]$/g, '')
+  return {
+    servername: isIP(name) === 0 ? name : '',
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(name, certificate),
   }
 }

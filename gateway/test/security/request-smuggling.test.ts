@@ -164,6 +164,14 @@ describe('framing', () => {
   })
 })
 
+test('[FR-004] garbage on a connection that has been answered is a 400 of its own', async () => {
+  const client = await rawClient(gateway.url)
+  client.send(`GET /api/health HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  await client.until(isWhole)
+  client.send('\0garbage\r\n\r\n')
+  expect(statuses(await client.closed())).toEqual([200, 400])
+})
+
 describe('limits', () => {
   test('[FR-004] a head beyond 32 KiB is 431', async () => {
     const answer = parseAnswer(
