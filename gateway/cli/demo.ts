@@ -4,7 +4,7 @@
  */
 
 import { randomInt } from 'node:crypto'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunningGateway } from '../node/main.ts'
 
@@ -35,6 +35,7 @@ function peopleLines(made: readonly string[], dataDir: string, isTerminal: boole
     return [`The demo users are those of the first start. Remove the folder ${dataDir} to begin again.`]
   }
   if (isTerminal) return ['Demo users (their passwords are shown this once):', ...made.map((line) => `  ${line}`)]
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 }) // a database elsewhere has made no folder here
   writeFileSync(file, `${made.join('\n')}\n`, { mode: 0o600 })
   chmodSync(file, 0o600) // `mode` speaks only for a file that is new
   return [`Demo users and their passwords are in ${file}.`]

@@ -80,6 +80,21 @@ test('[FR-024] the demo keeps its passwords and its secret from everybody but th
   expect(outputs[1]).toContain('The demo users are those of the first start')
 })
 
+test('[FR-022] DATABASE_URL and REDIS_URL move the demo to Postgres and Redis, its passwords still to a file of its own', async () => {
+  const { POSTERN_TEST_DATABASE_URL = '', POSTERN_TEST_REDIS_URL = '' } = process.env
+  const data = join(folder, 'elsewhere')
+  const port = await freePort()
+  const env = { DATABASE_URL: POSTERN_TEST_DATABASE_URL, REDIS_URL: POSTERN_TEST_REDIS_URL, POSTERN_SECRET: SECRET }
+  const running = run(['serve', '--demo', '--data', data], { PORT: String(port), ...env })
+  await untilServing(running, port)
+  await expect.poll(running.output).toContain('Ctrl-C stops it.')
+  expect((await fetch(`http://localhost:${port}/_postern/readyz`)).status).toBe(200)
+  running.child.kill('SIGINT')
+  expect(await running.exit).toBe(0)
+  expect(statSync(join(data, 'demo.txt')).mode & 0o077).toBe(0)
+  for (const file of ['postern.db', 'secret']) expect(() => statSync(join(data, file))).toThrow()
+})
+
 test('[FR-024] demo users exist only under --demo', async () => {
   const port = await freePort()
   const file = policy('plain', `origin: http://localhost:${port}\nlisten: 127.0.0.1:${port}`)

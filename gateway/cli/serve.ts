@@ -2,7 +2,7 @@
 
 import { readPolicyFile } from '../node/config-file.ts'
 import { jsonJournal, type NodeJournal, terminalJournal } from '../node/journal.ts'
-import { startGateway } from '../node/main.ts'
+import { type RunningGateway, startGateway } from '../node/main.ts'
 import { closeOnSignal } from '../node/shutdown.ts'
 import { prepareDemo } from './demo.ts'
 import { configFile, portOverride } from './settings.ts'
@@ -19,8 +19,13 @@ export async function serve(options: ServeOptions): Promise<void> {
   const port = portOverride()
   const journal = openJournal(isDemo)
   const upstream = isDemo ? await startDemoUpstream() : null
+  let gateway: RunningGateway | null = null
+  const close = async () => {
+    await gateway?.close()
+    await upstream?.close()
+  }
   try {
-    const gateway = await startGateway({
+    gateway = await startGateway({
       policy,
       env: process.env,
       dataDir: options.data,
@@ -29,14 +34,11 @@ export async function serve(options: ServeOptions): Promise<void> {
       upstreamUrl: upstream?.url ?? null,
       isLoopbackOnly: isDemo,
     })
-    closeOnSignal(async () => {
-      await gateway.close()
-      await upstream?.close()
-    })
+    closeOnSignal(close)
     if (isDemo) process.stdout.write(await prepareDemo(gateway, options.data, process.stdout.isTTY === true))
     else journal.note(`listening on ${gateway.url} for ${gateway.origin}`)
   } catch (error) {
-    await upstream?.close()
+    await close()
     journal.flush()
     throw error
   }

@@ -21,12 +21,18 @@ export async function closeServer(server: Server, upgraded: OpenSockets): Promis
   }
 }
 
+/** One Ctrl-C may arrive twice: from the terminal, and passed on by npm. */
+const ECHO_MS = 500
+
 /** Closes on the first SIGINT or SIGTERM, and ends at once on the second. `close` must not reject. */
 export function closeOnSignal(close: () => Promise<void>): void {
-  let isClosing = false
+  let closingSinceMs: number | null = null
   const onSignal = (signal: 'SIGINT' | 'SIGTERM') => {
-    if (isClosing) process.exit(signal === 'SIGINT' ? 130 : 143)
-    isClosing = true
+    if (closingSinceMs !== null) {
+      if (performance.now() - closingSinceMs > ECHO_MS) process.exit(signal === 'SIGINT' ? 130 : 143)
+      return
+    }
+    closingSinceMs = performance.now()
     void close().then(() => process.exit(0))
   }
   process.on('SIGINT', onSignal)
