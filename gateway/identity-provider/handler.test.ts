@@ -1,6 +1,5 @@
 /** What a request must show before the identity provider sees it, and what it never can change. */
 
-import { createAuthClient } from 'better-auth/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Authentication, Principal } from '../model.ts'
 import {
@@ -204,31 +203,6 @@ test('[FR-023] only so many passwords are hashed at once, and who comes too many
   expect(statuses.filter((status) => status === 503)).toHaveLength(8)
   expect(all.find((response) => response.status === 503)?.headers.get('retry-after')).toBe('1')
   expect((await node.client().signIn('nobody@example.com')).status).toBe(401)
-})
-
-test('[FR-021] the identity provider’s own browser client works without configuration', async () => {
-  const cookies = node.client()
-  const calls = createAuthClient({
-    baseURL: ORIGIN,
-    fetchOptions: {
-      customFetchImpl: async (url, init) => {
-        const { pathname } = new URL(String(url))
-        const body = typeof init?.body === 'string' ? JSON.parse(init.body) : undefined
-        return cookies.send(init?.method ?? 'GET', pathname.slice('/api/auth'.length), body)
-      },
-    },
-  })
-  const email = 'client@example.com'
-  expect((await calls.signUp.email({ email, password: PASSWORD, name: 'Cleo' })).data?.user.email).toBe(email)
-  expect((await calls.getSession()).data?.user.name).toBe('Cleo')
-  expect((await calls.updateUser({ name: 'Clea' })).error).toBeNull()
-  expect((await calls.listSessions()).data).toHaveLength(1)
-  expect((await calls.changePassword({ currentPassword: PASSWORD, newPassword: `${PASSWORD}2` })).error).toBeNull()
-  expect((await calls.revokeOtherSessions()).data?.status).toBe(true)
-  expect((await calls.signOut()).data?.success).toBe(true)
-  expect((await calls.getSession()).data).toBeNull()
-  expect((await calls.signIn.email({ email, password: PASSWORD })).error?.status).toBe(401)
-  expect((await calls.signIn.email({ email, password: `${PASSWORD}2` })).error).toBeNull()
 })
 
 test('[FR-011] a signed session token serves as a bearer token here; a bare one, a JWT or another scheme does not', async () => {

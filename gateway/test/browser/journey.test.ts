@@ -1,63 +1,24 @@
-/** The main road in a real browser, through the real gateway to an application that knows nothing of sign-in: in, recognized, out, and nothing left behind. */
+/** The main road in a real browser, through what `npm start` brings up: in, recognized by an application without sign-in, out, and nothing left behind. */
 
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { startUpstream } from '../../../upstream-mock/server.ts'
-import type { NodeJournal } from '../../node/journal.ts'
-import { type RunningGateway, startGateway } from '../../node/main.ts'
+import { type Demo, startDemo } from '../support/demo.ts'
 import { openChromium } from './chromium.ts'
 
-const POLICY = join(import.meta.dirname, '../../../config/gateway.yaml')
 const TIMEOUT_MS = 60_000
 
 let browser: Browser
-let gateway: RunningGateway
-let close: () => Promise<void>
-const faults: unknown[] = []
-
-const journal: NodeJournal = {
-  record() {},
-  fault: (_requestId, error) => faults.push(error),
-  note() {},
-  flush() {},
-}
+let gateway: Demo
 
 beforeAll(async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'postern-journey-'))
-  const upstream = await startUpstream({ host: '127.0.0.1', port: 0, faults: false })
-  gateway = await startGateway({
-    policy: { text: await readFile(POLICY, 'utf8'), file: POLICY },
-    env: {},
-    dataDir,
-    journal,
-    port: await freePort(),
-    upstreamUrl: upstream.url,
-  })
+  gateway = await startDemo()
   browser = await openChromium()
-  close = async () => {
-    await browser.close()
-    await gateway.close()
-    await upstream.close()
-    await rm(dataDir, { recursive: true })
-  }
 }, TIMEOUT_MS)
-afterAll(() => close())
 
-/** The public URL names the port, so it has to be known before the gateway listens. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
+afterAll(async () => {
+  await browser?.close()
+  await gateway?.stop()
+}, TIMEOUT_MS)
 
 async function openPage(javaScriptEnabled: boolean): Promise<Page> {
   const context = await browser.newContext({ javaScriptEnabled })
@@ -125,7 +86,7 @@ for (const javaScriptEnabled of [true, false]) {
     await fill(page, { email, password: 'correct horse' })
     await page.waitForURL(`${gateway.origin}/api/whoami`)
     expect(await textOf(page)).toContain(userId)
-    expect(faults).toEqual([])
+    expect(gateway.output()).not.toContain('"level":"error"')
   })
 }
 

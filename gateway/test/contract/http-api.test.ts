@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { OPEN } from '../../identity-provider/paths.ts'
 import { PROBLEMS } from '../../problem/catalogue.ts'
 import { isOwnPath } from '../../snapshot.ts'
-import { type Demo, startDemo } from './demo.ts'
+import { type Demo, startDemo } from '../support/demo.ts'
 import { fences, ROOT, read, SPECS, tableUnder } from './documents.ts'
 import { type Captured, differences, parseExchanges, send } from './exchange.ts'
 

@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Demo, startDemo } from './demo.ts'
+import { type Demo, startDemo } from '../support/demo.ts'
 import { read, SPECS } from './documents.ts'
 
 interface Step {

@@ -7,10 +7,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { ROOT } from './documents.ts'
+import { delimiter, join } from 'node:path'
+import { ROOT } from '../contract/documents.ts'
+import { freePort } from './ports.ts'
 
 const SOURCES = ['gateway', 'upstream-mock', 'config', 'package.json', 'package-lock.json', '.npmrc']
 /** Variables that would make it another gateway than a newcomer's. */
@@ -37,6 +37,11 @@ export async function startDemo(): Promise<Demo> {
 
   const port = await freePort()
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !DECIDES.has(name)))
+  // A newcomer's PATH ends at the system's Node, whatever this test runs on.
+  env['PATH'] = (env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((part) => !part.includes('node_modules'))
+    .join(delimiter)
   // A group of its own: Ctrl-C in a terminal reaches npm and what npm started alike.
   const child = spawn('npm', ['start'], { cwd: folder, env: { ...env, PORT: String(port) }, detached: true })
   let output = ''
@@ -101,13 +106,4 @@ async function stop(child: ChildProcess): Promise<number | null> {
   await gone
   clearTimeout(timer)
   return child.exitCode
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
