@@ -361,3 +361,8 @@ test('[FR-004] no head whatever makes the gate throw, and nothing it admits coul
     { numRuns: 3000 },
   )
 })
+
+test('[FR-004] another host is told which one is served, and nothing of its own is echoed', () => {
+  const refusal = admit(rules, raw({ headers: ['Host', '<script>.example'] }))
+  expect(refusal).toMatchObject({ reason: 'authority.unknown', detail: 'Only https://books.example is served here.' })
+})

@@ -16,7 +16,6 @@ const METHOD_REFUSED = Object.freeze(new Refusal('method.refused'))
 const TOO_LONG = Object.freeze(new Refusal('target.too-long'))
 const MALFORMED_TARGET = Object.freeze(new Refusal('target.malformed'))
 const AUTHORITY_DIFFERS = Object.freeze(new Refusal('target.authority-differs'))
-const AUTHORITY_UNKNOWN = Object.freeze(new Refusal('authority.unknown'))
 const MALFORMED = Object.freeze(new Refusal('head.malformed'))
 const FRAMING = Object.freeze(new Refusal('head.framing'))
 
@@ -36,7 +35,7 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
   const authority = normalizeAuthority(fields.host, rules.scheme)
   const target = readTarget(rules, raw, authority)
   if (target instanceof Refusal) return target
-  if (!rules.authorities.has(authority)) return AUTHORITY_UNKNOWN
+  if (!rules.authorities.has(authority)) return unknownAuthority(rules)
 
   const peer = peerOf(raw.peerAddress)
   const isPeerTrusted = rules.isTrusted(peer)
@@ -65,6 +64,11 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
     origin: fields.origin,
     fetchSite: fields.fetchSite,
   }
+}
+
+/** Says which host is served: it is no secret, and the way in for whoever set up a proxy or a browser a little wrong. */
+function unknownAuthority({ scheme, authority }: AdmissionRules): Refusal {
+  return new Refusal('authority.unknown', { detail: `Only ${scheme}://${authority} is served here.` })
 }
 
 /**
