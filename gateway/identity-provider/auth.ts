@@ -47,7 +47,8 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
     telemetry: { enabled: false },
     logger: {
       level: 'error',
-      log: (_level: string, message: string) => log(new Error(`identity provider: ${message}`)),
+      // What follows a colon is quoted from the request: a callback, an origin. Logs keep none of it.
+      log: (_level: string, message: string) => log(new Error(`identity provider: ${message.split(':', 1)[0]}`)),
     },
     // Left to itself it prints to the console, past our log: what clients send wrongly, and every outage.
     onAPIError: { onError: throwUnlessOfClient },

@@ -118,6 +118,49 @@ test('[FR-021] nobody can set a role, an e-mail, or when and how they signed in'
   })
 })
 
+const misfits = [
+  ['/update-user', { name: { a: 'x'.repeat(3000) } }, 'Postgres would keep an object as a text of any length'],
+  ['/update-user', { name: ['x'.repeat(3000)] }, 'and a list'],
+  ['/update-user', { name: 7 }, 'a number becomes another text in each database'],
+  ['/update-user', { name: null }, 'everybody has a name'],
+  ['/update-user', { image: { a: 'x'.repeat(5000) } }, 'Postgres would keep an object as a text of any length'],
+  ['/update-user', { name: 'a\0b' }, 'Postgres keeps no NUL'],
+  ['/revoke-session', { token: '\0' }, 'Postgres keeps no NUL'],
+  ['/sign-in/email', { callbackURL: '/книги' }, 'it would become a header after the session was made'],
+] as const
+for (const [path, fields, because] of misfits) {
+  test(`[FR-021] ${path} with ${JSON.stringify(fields).slice(0, 24)} is 400 and no outage: ${because}`, async () => {
+    const client = await someone()
+    node.logged.length = 0
+    const response = await client.send('POST', path, { email: client.email, password: PASSWORD, ...fields })
+    expect([response.status, await codeOf(response)]).toEqual([400, 'FIELD_MALFORMED'])
+    expect(node.logged).toEqual([])
+    expect(await principalOf(client.session)).toMatchObject({ name: 'Ada' })
+  })
+}
+
+test('[FR-021] an image can be taken away', async () => {
+  const client = await someone()
+  expect((await client.send('POST', '/update-user', { image: null })).status).toBe(200)
+})
+
+test('[FR-009] a sign-in that began with the old password does not outlive the change of it', async () => {
+  const owner = await someone()
+  const thieves = Array.from({ length: 12 }, () => node.client())
+  const change = owner.send('POST', '/change-password', { currentPassword: PASSWORD, newPassword: `${PASSWORD}!` })
+  const late: Promise<Response>[] = []
+  for (const client of thieves) {
+    late.push(client.signIn(owner.email))
+    await new Promise((resolve) => setTimeout(resolve, 18))
+  }
+  expect((await change).status).toBe(200)
+  await Promise.all(late)
+  expect(await principalOf(owner.session)).toMatchObject({ email: owner.email })
+  for (const client of thieves) {
+    if (client.cookies.has(COOKIE)) expect(await principalOf(client.session)).toBeNull()
+  }
+})
+
 test('[FR-021] changing the account asks for a fresh sign-in, and signing in again is one', async () => {
   const client = await someone()
   expect((await client.send('POST', '/update-user', { name: 'New' })).status).toBe(200)
@@ -222,6 +265,19 @@ test('[FR-011] a bearer token and a cookie of two people are refused together', 
   expect((await one.send('GET', '/list-sessions', undefined, { authorization })).status).toBe(400)
 })
 
+for (const path of ['/sign-out', '/sign-in/email']) {
+  test(`[FR-011] ${path} with a bearer token and a cookie of one person ends the sessions of both`, async () => {
+    const browser = await someone()
+    const program = node.client()
+    await program.signIn(browser.email)
+    const before = [browser.session, program.session]
+    const authorization = `Bearer ${decodeURIComponent(program.session)}`
+    const body = { email: browser.email, password: PASSWORD }
+    expect((await browser.send('POST', path, body, { authorization })).status).toBe(200)
+    expect(await Promise.all(before.map((session) => principalOf(session)))).toEqual([null, null])
+  })
+}
+
 for (const signup of ['invite', 'closed'] as const) {
   test(`[FR-021] with sign-up ${signup} nobody makes an account over HTTP, and an administrator still can`, async () => {
     const own = await createStore('sqlite')
@@ -300,6 +356,7 @@ test('[FR-021] a callback elsewhere is refused', async () => {
   for (const callbackURL of ['https://evil.example/', '//evil.example', '/\\evil.example', 'javascript:alert(1)']) {
     expect((await client.signIn(client.email, { callbackURL })).status).toBe(403)
   }
+  expect(node.logged.map(String).join()).not.toContain('evil.example')
 })
 
 test('[FR-009] on https the cookies are bound to this host and to https', async () => {

@@ -34,10 +34,12 @@ const CHARS_MAX = { name: 200, email: 254, image: 2048 } as const
 const HASHING: ReadonlySet<string> = new Set(['/sign-in/email', '/sign-up/email', '/change-password'])
 const HASHING_MAX = 16
 
-const NOBODY = Object.freeze({ token: null, principal: null, setCookies: [] as readonly string[] })
+const NOBODY = Object.freeze({ token: null, besideToken: null, principal: null, setCookies: [] as readonly string[] })
 
 interface Caller {
   readonly token: string | null
+  /** The session of a cookie that came beside a bearer token: the browser's own, which an answer of ours replaces or takes away. */
+  readonly besideToken: string | null
   readonly principal: Principal | null
   readonly setCookies: readonly string[]
 }
@@ -46,6 +48,7 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   const { origin, cookieName, cookies, sessions, nowMs, log } = deps
   const rememberName = cookieName.replace('session_token', 'dont_remember')
   let hashing = 0
+  const signingIn = new Set<Promise<unknown>>()
 
   return async (request) => {
     const requestId = request.headers.get('x-request-id') ?? ''
@@ -77,25 +80,33 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const body = request.method === 'GET' ? null : await bodyFor(path, request)
     if (body instanceof Response) return body
     const ended = await endSessions(path, caller, body)
-    const response = ended ?? (await (HASHING.has(path) ? serveHashing : serve)(rebuilt(request, caller, body)))
+    const response = ended ?? (await (HASHING.has(path) ? serveHashing : serve)(path, rebuilt(request, caller, body)))
     return finish(path, caller, response)
   }
 
-  function serve(request: Request): Promise<Response> {
-    return withDeadline(deps.serve(request))
+  function serve(path: string, request: Request): Promise<Response> {
+    const work = deps.serve(request)
+    if (path === '/sign-in/email') {
+      signingIn.add(work)
+      const done = (): void => {
+        signingIn.delete(work)
+      }
+      work.then(done, done)
+    }
+    return withDeadline(work)
   }
 
   /**
    * Hashing a password keeps one of the few threads busy that name look-ups and files need too, so only so many are hashed
    * at once, wherever the requests come from.
    */
-  async function serveHashing(request: Request): Promise<Response> {
+  async function serveHashing(path: string, request: Request): Promise<Response> {
     if (hashing >= HASHING_MAX) {
       return failure(503, 'BUSY', 'Too many people are signing in. Try again in a moment.', { 'retry-after': '1' })
     }
     hashing += 1
     try {
-      return await serve(request)
+      return await serve(path, request)
     } finally {
       hashing -= 1
     }
@@ -120,7 +131,7 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const cookie = await callerFor(presented.cookie, false)
     if (cookie instanceof Refusal) return cookie
     return cookie.principal === null || cookie.principal.subject === bearer.principal?.subject
-      ? bearer
+      ? { ...bearer, besideToken: cookie.token }
       : new Refusal('credential.subjects-differ')
   }
 
@@ -133,7 +144,8 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     }
     const { principal, sessionToken } = found.session
     if (principal === null && isBearer) return new Refusal('token.session-ended')
-    return { token: principal === null ? null : sessionToken, principal, setCookies: isBearer ? [] : found.setCookies }
+    const token = principal === null ? null : sessionToken
+    return { token, besideToken: null, principal, setCookies: isBearer ? [] : found.setCookies }
   }
 
   function refuseAtDoor(door: Door, caller: Caller): Refusal | Response | null {
@@ -165,6 +177,8 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     }
     const fields = parseObject(text === '' ? '{}' : text)
     if (fields === null) return failure(400, 'BODY_MALFORMED', 'The body must be a JSON object.')
+    const bad = malformedIn(fields)
+    if (bad !== null) return failure(400, 'FIELD_MALFORMED', `${bad} is not a text this address takes.`)
     const tooLong = Object.entries(CHARS_MAX).find(([name, max]) => lengthOf(fields[name]) > max)
     if (tooLong !== undefined)
       return failure(400, 'FIELD_TOO_LONG', `${tooLong[0]} has at most ${tooLong[1]} characters.`)
@@ -176,7 +190,7 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   async function endSessions(path: string, caller: Caller, body: string | null): Promise<Response | null> {
     const { token, principal } = caller
     if (token === null || principal === null) return null
-    if (path === '/sign-out') await deps.endings.endToken(token)
+    if (path === '/sign-out') await endOwn(caller)
     else if (path === '/revoke-session') {
       const other = parseObject(body ?? '')?.token
       if (typeof other !== 'string') return failure(400, 'BODY_MALFORMED', 'The body must name a token.')
@@ -215,13 +229,30 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const isReplaced = fresh.some((cookie) => cookie.startsWith(`${cookieName}=`))
     const isSignIn = path === '/sign-in/email' || path === '/sign-up/email'
     // One browser, one session: the one that signing in replaces must not live on (CWE-384).
-    if (isSignIn && response.ok && isReplaced && caller.token !== null) await deps.endings.endToken(caller.token)
+    if (isSignIn && response.ok && isReplaced) await endOwn(caller)
+    if (path === '/change-password' && response.ok) await endLateSignIns(caller, fresh)
     const headers = new Headers(response.headers)
     headers.set('cache-control', 'no-store')
     const retryAfter = headers.get('x-retry-after')
     if (retryAfter !== null) headers.set('retry-after', retryAfter)
     if (!isReplaced) for (const cookie of caller.setCookies) headers.append('set-cookie', cookie)
     return new Response(response.body, { status: response.status, headers })
+  }
+
+  async function endOwn({ token, besideToken }: Caller): Promise<void> {
+    for (const own of new Set([token, besideToken])) if (own !== null) await deps.endings.endToken(own)
+  }
+
+  /** A sign-in under way may have compared the old password a moment before it changed, and makes its session after. */
+  async function endLateSignIns({ principal }: Caller, setCookies: readonly string[]): Promise<void> {
+    if (principal === null || signingIn.size === 0) return
+    const own = setCookies.find((cookie) => cookie.startsWith(`${cookieName}=`)) ?? ''
+    const [value = ''] = own.slice(cookieName.length + 1).split(';')
+    const token = cookies.open(value)?.token
+    await withDeadline(Promise.allSettled(signingIn))
+    await (token === undefined
+      ? deps.endings.endAllOf(principal.subject)
+      : deps.endings.endAllButOne(principal.subject, token))
   }
 
   function problem(refusal: Refusal, requestId: string): Response {
@@ -248,6 +279,20 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   }
 }
 
+/**
+ * The field that is no text where one is kept, or that breaks what it is written to: drivers turn an object into a text of
+ * any length, Postgres keeps no NUL, and a header takes ASCII only. Null when all are well.
+ */
+function malformedIn({ name, image, ...rest }: Readonly<Record<string, unknown>>): string | null {
+  if (name !== undefined && typeof name !== 'string') return 'name'
+  if (image !== undefined && image !== null && typeof image !== 'string') return 'image'
+  if (typeof rest.callbackURL === 'string' && !/^[!-~]*$/.test(rest.callbackURL)) return 'callbackURL'
+  const withNul = Object.entries({ name, image, ...rest }).find(
+    ([, value]) => typeof value === 'string' && value.includes('\0'),
+  )
+  return withNul?.[0] ?? null
+}
+
 function lengthOf(value: unknown): number {
   return typeof value === 'string' ? value.length : 0
 }
@@ -261,7 +306,7 @@ function cookieIn(headers: Headers, name: string): string | null {
   return found.length === 1 ? found[0]!.slice(name.length + 1) : null
 }
 
-async function withDeadline(work: Promise<Response>): Promise<Response> {
+async function withDeadline<T>(work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('the identity provider did not answer in time')), DEADLINE_MS)
