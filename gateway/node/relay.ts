@@ -118,7 +118,11 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
     this.#lengthBytes = lengthOf(head, this.#plan.head.method)
     this.#response.writeHead(status, framed(head) as string[])
     this.#isStarted = true
-    if (this.#lengthBytes === 0) this.#end()
+    if (status === 205) {
+      // RFC 9110 §15.3.6: it has no content, and bytes sent as such would be taken for the next answer.
+      this.#end()
+      controller.abort(stopped('upstream.protocol', 'nothing follows a 205'))
+    } else if (this.#lengthBytes === 0) this.#end()
     else process.nextTick(flushHead, this.#response)
   }
 

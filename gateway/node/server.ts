@@ -47,7 +47,8 @@ export function createGatewayServer(gateway: Gateway): Server {
     // `admit` answers this itself, for every runtime alike.
     requireHostHeader: false,
     shouldUpgradeCallback(request) {
-      if (isWebSocketUpgrade(request)) return true
+      // While another answer is due on this connection, a 101 would be taken for it.
+      if (isWebSocketUpgrade(request) && !isAnswerDue(busy.get(request.socket))) return true
       declined.add(request)
       return false
     },
@@ -72,11 +73,19 @@ export function createGatewayServer(gateway: Gateway): Server {
     const exchange = refuse(gateway, EXPECT_UNKNOWN)
     response.on('close', () => recordExchange(exchange, response.statusCode, !response.writableFinished))
     answerFailure(exchange, EXPECT_UNKNOWN, request, response)
+    busy.set(request.socket, { exchange, request, response })
   })
   server.on('upgrade', (request, socket, head) => void handleUpgrade(gateway, request, socket as Socket, head))
-  server.on('connect', (_request, socket) => void refuseSocket(gateway, socket, METHOD_REFUSED))
+  server.on('connect', (_request, socket) => {
+    if (isAnswerDue(busy.get(socket))) socket.destroy()
+    else void refuseSocket(gateway, socket, METHOD_REFUSED)
+  })
   server.on('clientError', (error, socket) => onClientError(gateway, busy.get(socket), error, socket))
   return server
+}
+
+function isAnswerDue(current: Current | undefined): current is Current {
+  return current !== undefined && !current.response.closed
 }
 
 function refuse(gateway: Gateway, refusal: Refusal): Exchange {
@@ -101,7 +110,7 @@ async function refuseSocket(gateway: Gateway, socket: Duplex, refusal: Refusal):
 function onClientError(gateway: Gateway, current: Current | undefined, error: Error, socket: Duplex): void {
   if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy()
   const refusal = refusalOfParser(error)
-  if (current === undefined || current.response.closed) return void refuseSocket(gateway, socket, refusal)
+  if (!isAnswerDue(current)) return void refuseSocket(gateway, socket, refusal)
   const { exchange, request, response } = current
   if (request.complete) {
     // The request before these bytes is whole: it gets its answer, and then the connection ends.

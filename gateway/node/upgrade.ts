@@ -23,6 +23,9 @@ const HAS_BODY = Object.freeze(new Refusal('head.framing', { log: 'an upgrade re
 /** How long a client may leave the last bytes unread. */
 const CLIENT_STALL_MS = 60_000
 
+/** How long an upstream may go on towards a client that has ended its side. */
+const HALF_OPEN_MS = 2_000
+
 /** Status recorded for a client that left before it was answered. */
 const CLIENT_GONE = 499
 
@@ -155,6 +158,7 @@ class Upgrade {
   #opened(upstreamSocket: Socket): void {
     const socket = this.#socket
     socket.once('close', () => upstreamSocket.destroy())
+    socket.once('end', () => setTimeout(() => upstreamSocket.destroy(), HALF_OPEN_MS).unref())
     upstreamSocket.once('close', () => {
       socket.destroySoon()
       setTimeout(() => socket.destroy(), CLIENT_STALL_MS).unref()

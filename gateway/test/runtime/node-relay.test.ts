@@ -205,6 +205,23 @@ describe('failures', () => {
     expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200'])
   })
 
+  test('[FR-016] what an upstream sends behind a 205 does not become the next answer', async () => {
+    const client = await rawClient(gateway.url)
+    client.send(get('/faults/status?code=205'))
+    await client.until((text) => text.includes('\r\n\r\n'))
+    client.send(last('/api/health'))
+    const text = await client.closed()
+    expect(text).not.toContain('"status":205')
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 205', 'HTTP/1.1 200'])
+  })
+
+  test('[FR-004] no refusal overtakes an answer that is due first', async () => {
+    const connect = `CONNECT ${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+    expect(await exchangeRaw(gateway.url, get('/faults/slow-head?ms=200') + connect)).toBe('')
+    const text = await exchangeRaw(gateway.url, `${get('/api/health', 'Expect: x\r\n')}no request\r\n\r\n`)
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 417'])
+  })
+
   test('[FR-016] a connection that died unused costs a GET one quiet second try, and a POST none', async () => {
     await exchangeRaw(gateway.url, last('/faults/close'))
     expect(received().match(/GET \/faults\/close /g)).toHaveLength(2)

@@ -201,6 +201,12 @@ for (const [title, target, more, status, code] of [
   })
 }
 
+test('[FR-017] a 101 never overtakes an answer that is due first: the upgrade is then not granted', async () => {
+  const before = `GET /faults/slow-head?ms=200 HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+  const text = await exchangeRaw(gateway.url, before + handshake('/faults/ws-late?ms=0'))
+  expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 404'])
+})
+
 test('[FR-012] a cookie from another site opens no socket', async () => {
   for (const evidence of [['Origin: https://evil.example'], ['Sec-Fetch-Site: cross-site'], []]) {
     const answer = parseAnswer(await exchangeRaw(gateway.url, handshake('/ws', [`Cookie: ${ada.cookie}`, ...evidence])))
@@ -233,4 +239,13 @@ test('[FR-017] each side’s end is the other’s', async () => {
   const torn = await rawClient(gateway.url)
   torn.send(handshake('/faults/ws-torn'))
   expect(await torn.closed()).toContain(' 101 ')
+})
+
+test('[FR-017] a client that has gone is let go, also by an upstream that never hangs up', async () => {
+  const client = await rawClient(gateway.url)
+  client.send(handshake('/faults/ws-late?ms=0'))
+  const { headers } = parseAnswer(await client.until((text) => text.includes('\r\n\r\n')))
+  client.close()
+  const record = await gateway.recordOf(({ requestId }) => requestId === headers.get('x-request-id')?.[0])
+  expect(record.status).toBe(101)
 })
