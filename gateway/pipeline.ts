@@ -73,7 +73,9 @@ export async function answerRefusal(snapshot: Snapshot, ports: Ports, outcome: R
   const { head, refusal, requestId } = outcome
   const problem = problemAnswer(refusal, requestId, snapshot.origin, snapshot.ownHeaders)
   if (problem.status !== 401 || head === null || !head.isNavigation || ports.sealer === null) return problem
-  const wanted = head.method === 'GET' || head.method === 'HEAD' ? head.target.path + head.target.query : '/'
+  const asked = head.target.path + head.target.query
+  const isReturnable = (head.method === 'GET' || head.method === 'HEAD') && asked.length <= RETURN_CHARS_MAX
+  const wanted = isReturnable ? asked : '/'
   const sealed = await ports.sealer.seal('return', wanted, head.receivedAtMs + SIGN_IN_RETURN_MS)
   const headers: string[] = ['Location', `/_postern/sign-in?return=${encodeURIComponent(sealed)}`]
   headers.push('Cache-Control', 'no-store', 'X-Request-Id', requestId, 'Content-Length', '0')
@@ -83,6 +85,8 @@ export async function answerRefusal(snapshot: Snapshot, ports: Ports, outcome: R
 
 /** How long someone may take to sign in and still come back to the page that was asked for. */
 const SIGN_IN_RETURN_MS = 3_600_000
+/** Sealed, it grows by a third: the address of the sign-in page must stay within what admission takes. */
+const RETURN_CHARS_MAX = 6000
 
 /**
  * May a failed attempt be sent once more? Only when it cannot have had an effect: a method that is safe,

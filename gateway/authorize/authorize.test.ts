@@ -131,7 +131,12 @@ describe('authorize', () => {
   })
 })
 
-const SCOPE: ConditionScope = { params: ['user'], isPathExact: false, allowUnverifiedEmail: false }
+const SCOPE: ConditionScope = {
+  params: ['user'],
+  isPathExact: false,
+  allowUnverifiedEmail: false,
+  reservedNames: new Set(['x-books-owner']),
+}
 
 function evaluate(source: string, facts = FACTS, principal = ALICE, scope = SCOPE): boolean | string {
   const condition = compileCondition(source, scope)
@@ -175,6 +180,9 @@ describe('conditions', () => {
     ['request.headers.authorization == "a"', 'a credential'],
     ['"x-api-key" in request.headers', 'a credential'],
     ['request.headers["x-forwarded-user"] == "root"', 'a name that a client may forge'],
+    ['!("Authorization" in request.headers)', 'a credential, in the spelling of the wire'],
+    ['!("X-Debug" in request.headers)', 'facts are in lower case, so this would always be true'],
+    ['request.headers["X-A"] == "one, two"', 'facts are in lower case, so this would never be true'],
     [`user.id == "${'a'.repeat(1024)}"`, 'a condition too long'],
     [Array.from({ length: 300 }, () => 'true').join(' && '), 'a condition too large'],
   ] as const
@@ -209,6 +217,21 @@ describe('conditions', () => {
     expect(evaluate('request.headers["coo" + "kie"] != ""')).toBe(false)
   })
 
+  test('[FR-015] a header that an identity map writes is never a client’s to show, however it is named', () => {
+    const head = { ...FACTS.head, headers: ['X-Books-Owner', 'mallory'], names: ['x-books-owner'] }
+    expect(evaluate('request.headers["x-books-owner"] == "mallory"', { ...FACTS, head })).toContain('never see')
+    expect(evaluate('request["headers"]["x-books-owner"] == "mallory"', { ...FACTS, head })).toBe(false)
+  })
+
+  test('[FR-015] a header that Connection nominates decides nothing: the upstream never sees it', () => {
+    const headers = ['X-Dry-Run', 'true', 'Connection', 'close, X-Dry-Run']
+    const source = 'request.headers["x-dry-run"] == "true"'
+    const names = ['x-dry-run', 'connection']
+    expect(evaluate(source, { ...FACTS, head: { ...HEAD, headers, names } })).toBe(false)
+    const kept = { ...HEAD, headers: headers.slice(0, 2), names: names.slice(0, 1) }
+    expect(evaluate(source, { ...FACTS, head: kept })).toBe(true)
+  })
+
   test('[FR-015] a query parameter that stands twice satisfies no condition', () => {
     const twice = { ...FACTS, head: { ...HEAD, target: { ...HEAD.target, query: '?x=1&x=2' } } }
     expect(evaluate('request.query["x"] == "1"', twice)).toBe(false)
@@ -222,6 +245,18 @@ describe('conditions', () => {
     expect(evaluate('!request["path"].startsWith("/a/root")', odd)).toBe(false)
     expect(evaluate(source, odd, ALICE, { ...SCOPE, isPathExact: true })).toBe(true)
     expect(evaluate('user.id == "u_1"', odd)).toBe(true)
+  })
+
+  test('[FR-015] a condition reads the path percent-decoded, as the upstream will', () => {
+    const at = (path: string) => ({ ...FACTS, head: { ...HEAD, target: { ...HEAD.target, path } } })
+    const source = '!request.path.endsWith(":run")'
+    expect(evaluate(source, at('/jobs/1'))).toBe(true)
+    expect(evaluate(source, at('/jobs/1%3Arun'))).toBe(false)
+    expect(evaluate('request.path == "/jobs/ü"', at('/jobs/%C3%BC'))).toBe(true)
+    for (const scope of [SCOPE, { ...SCOPE, isPathExact: true }]) {
+      expect(evaluate(source, at('/jobs/1%FF'), ALICE, scope), 'not UTF-8: nobody knows how it is read').toBe(false)
+    }
+    expect(evaluate('user.id == "u_1"', at('/jobs/1%FF'))).toBe(true)
   })
 
   test('[FR-015] a name of an object of the language is not a fact', () => {

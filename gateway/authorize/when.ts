@@ -5,7 +5,8 @@
 
 import { Environment } from '@marcbachmann/cel-js'
 import { isReserved } from '../http/field-names.ts'
-import type { Condition, PolicyFacts, Principal } from '../model.ts'
+import { nominatedNames } from '../http/header-list.ts'
+import type { Condition, PolicyFacts, Principal, RequestHead } from '../model.ts'
 
 export interface ConditionScope {
   /** Names the route's pattern captures; any other is an error at load. */
@@ -13,6 +14,8 @@ export interface ConditionScope {
   /** The upstream reads paths literally: other readings of a path need not meet the condition. */
   readonly isPathExact: boolean
   readonly allowUnverifiedEmail: boolean
+  /** Names that explicit identity maps write, in lower case: beside the conventions', what a client sends under them is forged. */
+  readonly reservedNames: ReadonlySet<string>
 }
 
 export interface ConditionError {
@@ -32,11 +35,12 @@ const LOOPS = new Set(['all', 'exists', 'exists_one'])
 
 /** Fields that carry a credential or that a client may forge: a condition reads neither (SECURITY rules 7 and 18). */
 const HIDDEN = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'x-api-key'])
-const NO_NAMES: ReadonlySet<string> = new Set()
 
 interface Uses {
   readonly paths: ReadonlySet<string>
   readonly hiddenHeader: string | null
+  /** A header named in upper case: facts are in lower case, so it would never be found. */
+  readonly capitalHeader: string | null
   readonly refusedCall: string | null
   readonly isNested: boolean
 }
@@ -57,15 +61,18 @@ export function compileCondition(source: string, scope: ConditionScope): Conditi
   const checked = run.check()
   if (!checked.valid) return { error: `the condition does not type-check: ${firstLine(checked.error)}` }
   if (checked.type !== 'bool') return { error: `the condition yields ${checked.type}, and must yield bool` }
-  const uses = usesOf(run.ast)
+  const uses = usesOf(run.ast, scope.reservedNames)
   if (uses.refusedCall !== null) return { error: `\`${uses.refusedCall}\` is not available in conditions` }
   if (uses.isNested) return { error: 'a loop inside a loop is not available in conditions' }
   if (uses.hiddenHeader !== null) return { error: `conditions never see the header \`${uses.hiddenHeader}\`` }
+  if (uses.capitalHeader !== null) {
+    return { error: `headers are named in lower case here: \`${uses.capitalHeader.toLowerCase()}\`` }
+  }
   const isPathRead = uses.paths.has('request.path') || uses.paths.has('request')
 
   const evaluate = (facts: PolicyFacts, principal: Principal, path: string): boolean => {
     try {
-      return run(contextOf(uses.paths, facts, principal, path, scope.allowUnverifiedEmail)) === true
+      return run(contextOf(uses.paths, facts, principal, path, scope)) === true
     } catch {
       return false
     }
@@ -103,7 +110,7 @@ function contextOf(
   { head, params }: PolicyFacts,
   principal: Principal,
   path: string,
-  allowUnverifiedEmail: boolean,
+  { allowUnverifiedEmail, reservedNames }: ConditionScope,
 ): Record<string, unknown> {
   const { roles, groups, scopes } = principal
   const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes }
@@ -112,12 +119,13 @@ function contextOf(
   const request: Record<string, unknown> = {
     method: head.method,
     host: head.target.authority,
-    path,
     ip: head.clientAddress,
   }
   const isWhole = uses.has('request')
+  // Decoded as patterns and params are: `/1%3Arun` is `/1:run` to an upstream. It throws at what is not UTF-8.
+  if (isWhole || uses.has('request.path')) request.path = decodeURIComponent(path)
   if (isWhole || uses.has('request.query')) request.query = queryOf(head.target.query)
-  if (isWhole || uses.has('request.headers')) request.headers = headersOf(head.headers, head.names)
+  if (isWhole || uses.has('request.headers')) request.headers = headersOf(head, reservedNames)
   return { user, params, request, now: new Date(head.receivedAtMs) }
 }
 
@@ -131,25 +139,27 @@ function queryOf(query: string): Record<string, string> {
   return found
 }
 
-function headersOf(headers: readonly string[], names: readonly string[]): Record<string, string> {
+function headersOf({ headers, names }: RequestHead, reservedNames: ReadonlySet<string>): Record<string, string> {
   const found: Record<string, string> = Object.create(null)
+  const nominated = nominatedNames(names, headers) // the upstream never sees them, so nothing is decided by them
   for (const [at, name] of names.entries()) {
-    if (isHidden(name)) continue
+    if (isHidden(name, reservedNames) || nominated?.has(name)) continue
     const value = headers[2 * at + 1]!
     found[name] = name in found ? `${found[name]}, ${value}` : value
   }
   return found
 }
 
-function isHidden(name: string): boolean {
-  return HIDDEN.has(name) || isReserved(name, NO_NAMES)
+function isHidden(name: string, reservedNames: ReadonlySet<string>): boolean {
+  return HIDDEN.has(name) || isReserved(name, reservedNames)
 }
 
 /** One walk over the syntax tree: which facts are read, and what is not allowed in a condition. */
-function usesOf(ast: unknown): Uses {
+function usesOf(ast: unknown, reservedNames: ReadonlySet<string>): Uses {
   const paths = new Set<string>()
   let refusedCall: string | null = null
   let hiddenHeader: string | null = null
+  let capitalHeader: string | null = null
   let isNested = false
   const walk = (node: unknown, isInLoop: boolean): void => {
     if (Array.isArray(node)) for (const child of node) walk(child, isInLoop)
@@ -163,13 +173,14 @@ function usesOf(ast: unknown): Uses {
       if (isLoop && isInLoop) isNested = true
     }
     const header = headerRead(node)
-    if (header !== null && isHidden(header)) hiddenHeader ??= header
+    if (header !== null && isHidden(header.toLowerCase(), reservedNames)) hiddenHeader ??= header
+    if (header !== null && /[A-Z]/.test(header)) capitalHeader ??= header
     const fact = factRead(node)
     if (fact === null) walk(args, isInLoop || isLoop)
     else paths.add(fact)
   }
   walk(ast, false)
-  return { paths, hiddenHeader, refusedCall, isNested }
+  return { paths, hiddenHeader, capitalHeader, refusedCall, isNested }
 }
 
 interface AstNode {

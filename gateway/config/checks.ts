@@ -13,6 +13,12 @@ type Report = (path: Path, trouble: Trouble) => void
 export function checkOrigin(config: PolicyConfig, report: Report, warn: Report): void {
   const { protocol, hostname, username } = new URL(config.origin)
   if (username !== '') report(['origin'], { message: 'the origin holds a user', cure: 'write scheme and host alone' })
+  if (hostname.includes('*')) {
+    report(['origin'], {
+      message: 'the origin names a pattern of hosts, and one public URL is served',
+      cure: 'write the host people use, such as `https://books.example.com`',
+    })
+  }
   if (protocol === 'https:' && config.trust.length === 0) {
     report(['origin'], {
       message: 'an https origin needs to know the proxy that ends TLS, and `trust` is empty',

@@ -57,7 +57,7 @@ export function compile(
   const entries: RouteEntry[] = []
   for (const [text, route] of Object.entries(config.routes)) {
     checkHeaderNames(['routes', text], route, reservedNames, report)
-    const entry = compileRoute(text, route, config, upstreams, places, report, warn)
+    const entry = compileRoute(text, route, config, { upstreams, reservedNames }, places, report, warn)
     if (entry !== null) entries.push(entry)
   }
   const routes = compileRoutes(entries)
@@ -128,7 +128,7 @@ function compileRoute(
   text: string,
   config: RouteConfig,
   policy: PolicyConfig,
-  upstreams: ReadonlyMap<string, Upstream>,
+  { upstreams, reservedNames }: Pick<Snapshot, 'upstreams' | 'reservedNames'>,
   places: Places | undefined,
   report: (path: Path, trouble: Trouble) => void,
   warn: (path: Path, trouble: Trouble) => void,
@@ -166,7 +166,12 @@ function compileRoute(
     })
   }
   const { allowUnverifiedEmail } = policy.login
-  const scope = { params: pattern.names.filter((name) => name !== ''), isPathExact, allowUnverifiedEmail }
+  const scope = {
+    params: pattern.names.filter((name) => name !== ''),
+    isPathExact,
+    allowUnverifiedEmail,
+    reservedNames,
+  }
   const isOwnAccess = config.access !== undefined
   const access = isOwnAccess
     ? compileAccess(config.access!, scope, [...path, 'access'], report)

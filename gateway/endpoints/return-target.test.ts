@@ -3,7 +3,9 @@
 import { expect, test } from 'vitest'
 import { createSealer } from '../identity-provider/sealer.ts'
 import { primitives } from '../node/crypto.ts'
+import { OPEN_POLICY, startTestGateway } from '../test/support/gateway.ts'
 import { COOKIE, leadsTo, openOwnPages } from '../test/support/own-pages.ts'
+import { exchangeRaw, parseAnswer } from '../test/support/raw.ts'
 import { safeReturn } from './return-target.ts'
 
 const elsewhere = [
@@ -86,4 +88,29 @@ test('[FR-019] a page carries the way back only in our own seal', async () => {
   const dropped = await (await pages.client().get('/_postern/sign-in?return=%22%3E%3Cscript%3Ealert(1)')).text()
   expect(dropped).not.toContain('name="return"')
   expect(dropped).not.toContain('alert(1)')
+})
+
+test('[FR-019] however long the target that was asked for, the sign-in page it leads to is served', async () => {
+  const policy = OPEN_POLICY.replace('access: public', 'access: login')
+  const gateway = await startTestGateway({ policy, upstreamUrl: 'http://127.0.0.1:9' })
+  const open = async (target: string) => {
+    const head = `GET ${target} HTTP/1.1\r\nHost: ${new URL(gateway.origin).host}\r\nAccept: text/html\r\n`
+    return parseAnswer(await exchangeRaw(gateway.url, `${head}Connection: close\r\n\r\n`))
+  }
+  try {
+    for (const [length, isKept] of [
+      [8192, false],
+      [6001, false],
+      [6000, true],
+    ] as const) {
+      const wanted = `/books?q=${'a'.repeat(length - '/books?q='.length)}`
+      const away = await open(wanted)
+      expect(away.status).toBe(302)
+      const page = await open(away.headers.get('location')![0]!)
+      expect(page.status).toBe(200)
+      expect(page.body.includes(btoa(wanted).replace(/=+$/, ''))).toBe(isKept)
+    }
+  } finally {
+    await gateway.close()
+  }
 })

@@ -23,6 +23,18 @@ function isNamed(name: string, lower: string): boolean {
   return name.length === lower.length && (name === lower || name.toLowerCase() === lower)
 }
 
+/** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. `names` are in lower case. */
+export function nominatedNames(names: readonly string[], headers: HeaderList): Set<string> | null {
+  let nominated: Set<string> | null = null
+  for (let at = names.indexOf('connection'); at >= 0; at = names.indexOf('connection', at + 1)) {
+    const value = headers[2 * at + 1]!
+    if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
+    nominated ??= new Set()
+    for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())
+  }
+  return nominated
+}
+
 /**
  * The members of a comma-separated value (RFC 9110 §5.6.1), trimmed, without empty ones. A comma inside a quoted string
  * does not part. Null when a quote is never closed: then nobody can say where a member ends.

@@ -5,6 +5,7 @@
 
 import { ownCookieTest, withoutOwnCookies } from '../http/cookies.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
+import { nominatedNames } from '../http/header-list.ts'
 import { type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Upstream } from '../model.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { type IdentityLines, identityLines } from './identity-lines.ts'
@@ -84,18 +85,6 @@ const NOTHING: ReadonlySet<string> = new Set()
 const REWRITTEN: ReadonlySet<string> = new Set(['content-length', 'cookie2', 'expect', 'host', 'x-request-id'])
 /** Proofs meant for this gateway; a backend needs its own only where the policy says so. */
 const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
-
-/** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. */
-function nominatedNames(names: readonly string[], headers: HeaderList): Set<string> | null {
-  let nominated: Set<string> | null = null
-  for (let at = names.indexOf('connection'); at >= 0; at = names.indexOf('connection', at + 1)) {
-    const value = headers[2 * at + 1]!
-    if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
-    nominated ??= new Set()
-    for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())
-  }
-  return nominated
-}
 
 /** RFC 7239 §4 and §6: a host with a port and an IPv6 address are quoted, the latter in brackets. */
 function forwarded(clientAddress: string, scheme: string, authority: string): string {
