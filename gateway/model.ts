@@ -246,21 +246,6 @@ export interface OwnAnswer extends AnswerHead {
   readonly body: string
 }
 
-/** Why an exchange with an upstream failed (RFC 9209 §2.3 names), and what had been sent when it did. */
-export interface Failure {
-  readonly type:
-    | 'connection_refused'
-    | 'connection_timeout'
-    | 'connection_terminated'
-    | 'http_response_timeout'
-    | 'http_protocol_error'
-    | 'destination_unavailable'
-    | 'http_request_body_too_large'
-  readonly isHeadSent: boolean
-  readonly isResponseStarted: boolean
-  readonly log: string
-}
-
 /** One line about one finished exchange. No query values, cookies, credentials or bodies (SECURITY rule 28). */
 export interface AccessRecord {
   readonly requestId: string

@@ -3,6 +3,7 @@
  * and can change something must show that our own pages sent it (CWE-352; SECURITY rules 8 and 14).
  */
 
+import { siteOf } from '../http/site.ts'
 import { Refusal, type RequestHead, type Route } from '../model.ts'
 
 const CROSS_SITE = Object.freeze(new Refusal('csrf.cross-site'))
@@ -17,9 +18,9 @@ const SERVICE_WORKER = Object.freeze(new Refusal('service-worker.refused'))
 export function refuseCrossSite(ownOrigin: string, head: RequestHead): Refusal | null {
   if (head.sessionCookie === null) return null
   if (isSafe(head.method) && !head.isUpgrade) return null
-  if (head.fetchSite !== null) return head.fetchSite === 'same-origin' ? null : CROSS_SITE
-  if (head.origin !== null) return head.origin === ownOrigin ? null : CROSS_SITE
-  return NO_EVIDENCE
+  const site = siteOf(ownOrigin, head.fetchSite, head.origin)
+  if (site === 'ours') return null
+  return site === 'foreign' ? CROSS_SITE : NO_EVIDENCE
 }
 
 /** A service worker outlives the page and the session, so an upstream may install one only where its route says so. */

@@ -1,6 +1,7 @@
 /** A form posted to us: sent by a page of ours, small, and with each field at most once, or refused. */
 
 import { z } from 'zod'
+import { siteOf } from '../http/site.ts'
 import { Refusal } from '../model.ts'
 
 const BODY_BYTES_MAX = 16_384
@@ -11,10 +12,9 @@ const FORM_TYPE = 'application/x-www-form-urlencoded'
  * that signs a visitor in as somebody else reads what the visitor then types.
  */
 export function refuseForeignForm(origin: string, request: Request): Refusal | null {
-  const site = request.headers.get('sec-fetch-site')
-  if (site !== null) return site === 'same-origin' ? null : new Refusal('csrf.cross-site')
-  const from = request.headers.get('origin')
-  if (from !== null) return from === origin ? null : new Refusal('csrf.cross-site')
+  const site = siteOf(origin, request.headers.get('sec-fetch-site'), request.headers.get('origin'))
+  if (site === 'ours') return null
+  if (site === 'foreign') return new Refusal('csrf.cross-site')
   return new Refusal('csrf.no-evidence', {
     detail: 'A form needs Sec-Fetch-Site: same-origin or an Origin header of this gateway.',
   })

@@ -3,6 +3,8 @@
  * doing, one credential that this gateway verified itself, and of the cookies only its own.
  */
 
+import { cookieValues } from '../http/cookies.ts'
+import { siteOf } from '../http/site.ts'
 import { type Principal, Refusal } from '../model.ts'
 import { problemAnswer } from '../problem/response.ts'
 import { BASE_PATH } from './auth.ts'
@@ -160,10 +162,9 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   /** Any site can make a browser send a form here, so signing in is guarded as well: login CSRF signs a victim in as somebody else. */
   function refuseCrossSite(request: Request, hasCookie: boolean): Refusal | null {
     if (request.method === 'GET') return null
-    const site = request.headers.get('sec-fetch-site')
-    if (site !== null) return site === 'same-origin' ? null : new Refusal('csrf.cross-site')
-    const from = request.headers.get('origin')
-    if (from !== null) return from === origin ? null : new Refusal('csrf.cross-site')
+    const site = siteOf(origin, request.headers.get('sec-fetch-site'), request.headers.get('origin'))
+    if (site === 'ours') return null
+    if (site === 'foreign') return new Refusal('csrf.cross-site')
     return hasCookie ? new Refusal('csrf.no-evidence') : null
   }
 
@@ -299,11 +300,8 @@ function lengthOf(value: unknown): number {
 
 /** The one cookie of this name; null when there is none. Two of one name were refused at admission, and count as none here. */
 function cookieIn(headers: Headers, name: string): string | null {
-  const found = (headers.get('cookie') ?? '')
-    .split(';')
-    .map((pair) => pair.trim())
-    .filter((pair) => pair.startsWith(`${name}=`))
-  return found.length === 1 ? found[0]!.slice(name.length + 1) : null
+  const found = cookieValues(headers.get('cookie') ?? '', name)
+  return found.length === 1 ? found[0]! : null
 }
 
 async function withDeadline<T>(work: Promise<T>): Promise<T> {

@@ -7,11 +7,16 @@ import type { Counters } from '../ports.ts'
 export function limitAddress(rule: RateRule | null, counters: Counters, head: RequestHead): Soon<Refusal | null> {
   if (rule === null) return null
   const consumed = counters.consume(`address:${networkOf(head.clientAddress)}`, rule, head.receivedAtMs)
-  return consumed instanceof Promise ? consumed.then(toRefusal) : toRefusal(consumed)
+  return consumed instanceof Promise ? consumed.then(toRefusal, unavailable) : toRefusal(consumed)
 }
 
 function toRefusal(consumption: Consumption): Refusal | null {
   return consumption.admitted ? null : new Refusal('address.limit', { retryAfterMs: consumption.retryAfterMs })
+}
+
+/** Counters that cannot tell let nobody in. */
+function unavailable(error: unknown): Refusal {
+  return new Refusal('counters.unavailable', { log: error instanceof Error ? error.message : String(error) })
 }
 
 /** IPv4 counts whole; IPv6 as its /64, because one subscriber owns all of it (SECURITY rule 32). */

@@ -50,3 +50,9 @@ test('[FR-002] the limit is asked before anything else is known of the caller, a
   expect(await limitAddress(rule, counters, head)).toMatchObject({ reason: 'address.limit', retryAfterMs: 1500 })
   expect(keys).toEqual(['address:192.0.2.7'])
 })
+
+test('[FR-023] counters that cannot tell refuse, and the log says why', async () => {
+  const counters = { consume: () => Promise.reject(new Error('gone')) }
+  const head = { clientAddress: '192.0.2.7', receivedAtMs: 5 } as RequestHead
+  expect(await limitAddress(rule, counters, head)).toMatchObject({ reason: 'counters.unavailable', log: 'gone' })
+})

@@ -65,7 +65,6 @@ export const REASONS = {
   'credential.subjects-differ': 'ambiguous-credentials',
   'credential.missing': 'login-required',
   'credential.scheme': 'invalid-token',
-  'session.ended': 'login-required',
   'session.malformed': 'invalid-session',
   'session.unavailable': 'cannot-decide',
   'token.malformed': 'invalid-token',
