@@ -61,6 +61,8 @@ export interface RequestHead {
   readonly authorization: string | null
   /** Value of our own session cookie as presented (still percent-encoded), or null. */
   readonly sessionCookie: string | null
+  /** Value of the API-key header that the policy names, or null. Never more than one: duplicates were refused. */
+  readonly apiKey: string | null
   readonly origin: string | null
   readonly fetchSite: string | null
 }
@@ -72,9 +74,11 @@ export interface Principal {
   readonly kind: 'user' | 'service'
   /** The credential that proved it. */
   readonly credential: CredentialKind
-  /** RFC 7519 §4.1.2. Stable, unique, never an e-mail. */
+  /** RFC 7519 §4.1.2. Stable, unique, never an e-mail. Of another issuer `<source>:<sub>`, unless its entry says `subjects: local`. */
   readonly subject: string
   readonly issuer: string
+  /** Name under `tokens` of the issuer that spoke for this principal; null when this gateway did. */
+  readonly source: string | null
   readonly email: string | null
   readonly emailVerified: boolean
   /** Display name: editable and not unique, so never an upstream's login name (SECURITY rule 11). */
@@ -84,6 +88,7 @@ export interface Principal {
   readonly groups: readonly string[]
   readonly sessionId: string | null
   readonly tokenId: string | null
+  readonly keyId: string | null
   /** When the person last proved who they are; refreshing a session never moves it. Null when nobody did (impersonation). */
   readonly authenticatedAtMs: number | null
   /** RFC 8176 method references. */
@@ -91,9 +96,27 @@ export interface Principal {
   readonly expiresAtMs: number
 }
 
-/** What `authenticate` found. `setCookies` are whole Set-Cookie values for the client: a slid session, or an ended one. */
+/**
+ * What of a verified credential can be revoked, and when it was known to be good (SECURITY rule 21). Dead as soon as the log
+ * holds an entry for one of its names with a higher number.
+ */
+export interface Proof {
+  /** The log's number seen before the verification began. */
+  readonly sequence: number
+  /** Names of `revocation/names.ts`: the subject, session, token, key, kid and issuer it rests on. */
+  readonly names: readonly string[]
+  /** The earliest it can have been issued: `iat` less the leeway, or the session's or key's creation. Null when nobody says. */
+  readonly issuedAtMs: number | null
+}
+
+/** What `authenticate` found. */
 export interface Authentication {
   readonly principal: Principal | null
+  /** One for each credential the principal rests on; empty for nobody. */
+  readonly proofs: readonly Proof[]
+  /** What the credential itself may do in time, such as an API key's own limit; null for no limit. */
+  readonly rate: RateRule | null
+  /** Whole Set-Cookie values for the client: a slid session, or an ended one. */
   readonly setCookies: readonly string[]
 }
 
@@ -208,7 +231,9 @@ export interface ForwardPlan {
   readonly head: RequestHead
   readonly route: Route
   readonly upstream: Upstream
+  readonly match: RouteMatch
   readonly principal: Principal | null
+  readonly proofs: readonly Proof[]
   /** Field lines for the upstream, complete but for the framing of the body. */
   readonly headers: HeaderList
   /** Groups, roles and scopes left out of them, because the upstream would have read one as two. */

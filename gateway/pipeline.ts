@@ -9,6 +9,7 @@ import { refuseCrossSite, refuseServiceWorker } from './authenticate/browser.ts'
 import { authorize } from './authorize/authorize.ts'
 import { planForward } from './forward/plan.ts'
 import { limitAddress } from './limit/address.ts'
+import { limitCredential } from './limit/credential.ts'
 import {
   ALLOW,
   type AnswerHead,
@@ -57,7 +58,11 @@ export async function decide(snapshot: Snapshot, ports: Ports, raw: RawHead): Pr
   const decision = authorize(access, principal, { head, params: match.params }, snapshot.allowUnverifiedEmail)
   if (decision !== ALLOW) return refused(head.requestId, withCookies(decision, setCookies), head, route, principal)
 
-  const planned = planForward(upstreamHeaders, snapshot, ports.assertions, route, head, authentication)
+  const charged = limitCredential(ports.counters, authentication, head.receivedAtMs)
+  const overdrawn = charged instanceof Promise ? await charged : charged
+  if (overdrawn !== null) return refused(head.requestId, withCookies(overdrawn, setCookies), head, route, principal)
+
+  const planned = planForward(upstreamHeaders, snapshot, ports.assertions, match, head, authentication)
   const plan = planned instanceof Promise ? await planned : planned
   if (plan instanceof Refusal) return refused(head.requestId, plan, head, route, principal)
   return plan

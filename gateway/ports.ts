@@ -3,7 +3,7 @@
  * A port that cannot tell rejects (or answers a Refusal where it says so); it never guesses.
  */
 
-import type { AccessRecord, Authentication, Consumption, Principal, RateRule, Refusal, Soon } from './model.ts'
+import type { AccessRecord, Authentication, Consumption, Principal, Proof, RateRule, Refusal, Soon } from './model.ts'
 
 /** Sessions of this gateway's own identity provider. */
 export interface SessionSource {
@@ -15,10 +15,73 @@ export interface SessionSource {
   verifyCookie(cookie: string, nowMs: number): Soon<Authentication | Refusal>
 }
 
-/** Bearer tokens: in this version JWTs that this gateway issued (RFC 6750, RFC 7519). */
+/** Bearer tokens (RFC 6750): this gateway's own JWTs and signed session tokens, JWTs of other issuers, and opaque tokens. */
 export interface TokenVerifier {
-  /** The principal, or a Refusal of the `token.*` and `keys.unavailable` reasons. */
-  verifyToken(token: string, nowMs: number): Soon<Principal | Refusal>
+  /** Whom the token speaks for, or a Refusal of the `token.*`, `keys.*` and `introspection.*` reasons. Never sets a cookie. */
+  verifyToken(token: string, nowMs: number): Soon<Authentication | Refusal>
+}
+
+/** API keys of machine clients. */
+export interface KeyVerifier {
+  /** Whom the key acts for, with the key's own limit; or a Refusal of the `key.*` reasons. */
+  verifyKey(key: string, nowMs: number): Soon<Authentication | Refusal>
+}
+
+/** The revocation log as this node knows it (SECURITY rules 19-23): in memory, so asking costs a look-up. */
+export interface Revocations {
+  /** Number of the last entry before which the log is known without a gap. */
+  readonly sequence: number
+  /** Has an entry come since the proof's verification began that concerns it? Then it must be verified again. */
+  isDead(proof: Proof): boolean
+  /** Do entries refuse this credential for good, however well it verifies? */
+  isEnded(proof: Proof): boolean
+  /** False once the last complete read of the log began longer than `maxStaleness` ago, by the monotonic clock. */
+  isFresh(): boolean
+  /**
+   * Reads the log from its source. True when a complete read that began after this call has been applied; false when
+   * that could not be had within 250 ms. Shared by all who wait. Never rejects.
+   */
+  catchUp(): Promise<boolean>
+  /** Calls back after each batch of entries has been applied. Returns what ends it. */
+  subscribe(listener: (batch: RevokedNames) => void): () => void
+}
+
+/** Names that a batch of entries concerned; null stands for everybody. */
+export type RevokedNames = ReadonlySet<string> | null
+
+/** Carries what was revoked faster than the log can be read. Not trusted: what it carries is sealed, and it may lose all of it. */
+export interface Carrier {
+  /** Resolves once the messages were accepted; rejects within 200 ms when they were not. */
+  publish(messages: readonly string[]): Promise<void>
+  /** `onGap`: messages may have been lost, as after a reconnection. */
+  subscribe(onMessage: (message: string) => void, onGap: () => void): void
+  close(): void
+}
+
+/** The level of the credential cache that nodes share. Not trusted: what it keeps is sealed (SECURITY rule 24). */
+export interface CredentialStore {
+  /** Null when there is none. Rejects within 200 ms when it cannot tell. */
+  get(key: string): Promise<string | null>
+  /** Best effort; never throws and never waits. */
+  set(key: string, sealed: string, lifeMs: number): void
+}
+
+/** One request to an address that the policy names: key sets, discovery documents, introspection. */
+export interface Outbound {
+  /**
+   * Follows no redirect. Rejects when the answer takes longer than `timeoutMs` or is longer than `bytesMax`, and on any
+   * failure to connect; every status resolves.
+   */
+  send(request: OutboundRequest): Promise<{ readonly status: number; readonly body: string }>
+}
+
+export interface OutboundRequest {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | null
+  readonly timeoutMs: number
+  readonly bytesMax: number
 }
 
 /** Signed proof of identity for upstreams (SECURITY rule 27). */
@@ -53,6 +116,10 @@ export interface Ports {
   /** Null where nobody can sign in (a Worker without an identity provider): session cookies then prove nothing. */
   readonly sessions: SessionSource | null
   readonly tokens: TokenVerifier | null
+  /** Null where the policy accepts no keys. */
+  readonly keys: KeyVerifier | null
+  /** Null where there is no log (a Worker): then nothing is remembered that could be revoked. */
+  readonly revocations: Revocations | null
   readonly assertions: AssertionSource | null
   /** Null where nobody can sign in: nothing is sent to a sign-in page then. */
   readonly sealer: Sealer | null
@@ -73,6 +140,8 @@ export interface IdentityProvider {
 /** Keyed hashing of the runtime: synchronous, because the session check stands on the hot path. */
 export interface Primitives {
   hmacSha256(key: Uint8Array, text: string): Uint8Array
+  /** As base64url, 43 characters: the name of a text that must not be kept itself. */
+  sha256(text: string): string
   /** Compares in a time that does not depend on where the two differ. */
   isEqual(left: Uint8Array, right: Uint8Array): boolean
   /** 32 bytes for one use of a secret (RFC 5869). */
@@ -95,4 +164,21 @@ export interface Database {
   withMigrationLock<T>(work: () => Promise<T>): Promise<T>
   isReady(): Promise<boolean>
   close(): Promise<void>
+}
+
+/** A user of this gateway, as far as other credentials rest on one. */
+export interface LocalUser {
+  readonly id: string
+  readonly email: string | null
+  readonly emailVerified: boolean
+  readonly name: string | null
+  readonly roles: readonly string[]
+  /** Null for a user who is not banned, Infinity for one who is for good. */
+  readonly bannedUntilMs: number | null
+}
+
+/** Our users, read past every cache. */
+export interface UserDirectory {
+  /** Null when there is no such user. Rejects when the database cannot tell. */
+  find(id: string): Promise<LocalUser | null>
 }

@@ -15,6 +15,8 @@ export interface AdmissionRules {
   readonly isTrusted: (address: string) => boolean
   /** Name of our session cookie, as `__Host-postern.session` or `postern.session`. */
   readonly sessionCookieName: string
+  /** Lower-case name of the header that carries API keys; null where the policy accepts none. */
+  readonly apiKeyHeader: string | null
   /** Lower-case field names outside [A-Za-z0-9-] that some route admits (SECURITY rule 6). */
   readonly allowHeaderNames: ReadonlySet<string>
   readonly targetBytesMax: number

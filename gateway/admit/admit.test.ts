@@ -16,6 +16,7 @@ const rules: AdmissionRules = {
   authorities: new Set(['books.example', 'admin.example:8443']),
   isTrusted: compileTrust(['10.0.0.0/8', '2001:db8:ffff::/48']),
   sessionCookieName: '__Host-postern.session',
+  apiKeyHeader: null,
   allowHeaderNames: new Set(['x_custom']),
   targetBytesMax: 256,
 }

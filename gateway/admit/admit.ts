@@ -61,6 +61,7 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
     bodyBytes,
     authorization: fields.authorization,
     sessionCookie: fields.sessionCookie,
+    apiKey: fields.apiKey,
     origin: fields.origin,
     fetchSite: fields.fetchSite,
   }

@@ -16,6 +16,7 @@ export interface Fields {
   host: string
   authorization: string | null
   sessionCookie: string | null
+  apiKey: string | null
   contentLength: string | null
   transferEncoding: string | null
   origin: string | null
@@ -57,6 +58,10 @@ export function readFields(rules: AdmissionRules, headers: HeaderList): Fields |
     }
     kept?.push(name, value)
     fields.names.push(lower)
+    if (lower === rules.apiKeyHeader) {
+      if (fields.apiKey !== null) return DUPLICATE_CREDENTIAL
+      fields.apiKey = value
+    }
     switch (lower) {
       case 'host':
         if (hasHost) return DUPLICATE_HOST
@@ -119,6 +124,7 @@ function noFields(headers: HeaderList): Fields {
     host: '',
     authorization: null,
     sessionCookie: null,
+    apiKey: null,
     contentLength: null,
     transferEncoding: null,
     origin: null,

@@ -2,19 +2,29 @@
 
 import { expect, test } from 'vitest'
 import { type Authentication, type Principal, Refusal, type RequestHead, type Route, type Soon } from '../model.ts'
-import { authenticate } from './authenticate.ts'
+import { authenticate, NOBODY } from './authenticate.ts'
 import { refuseCrossSite, refuseServiceWorker } from './browser.ts'
 
 const ada = { subject: 'u1', issuer: 'http://localhost', scopes: [] as readonly string[] } as Principal
 const adaToken = { ...ada, credential: 'token', scopes: ['books'] } as Principal
 const bob = { ...ada, subject: 'u2' } as Principal
-const ended: Authentication = { principal: null, setCookies: ['postern.session_token=; Max-Age=0'] }
+const proof = { sequence: 0, names: [], issuedAtMs: null }
+const who = (principal: Principal, setCookies: readonly string[] = []): Authentication => {
+  return { principal, proofs: [proof], rate: null, setCookies }
+}
+const ended: Authentication = { ...NOBODY, setCookies: ['postern.session_token=; Max-Age=0'] }
 
 function sources(session: Soon<Authentication | Refusal> | null, token: Soon<Principal | Refusal> | null) {
   return {
     sessions: session === null ? null : { verifyCookie: () => session },
-    tokens: token === null ? null : { verifyToken: () => token },
+    tokens: token === null ? null : { verifyToken: () => asFound(token) },
+    keys: null,
   }
+}
+
+function asFound(token: Soon<Principal | Refusal>): Soon<Authentication | Refusal> {
+  if (token instanceof Promise) return token.then((later) => (later instanceof Refusal ? later : who(later)))
+  return token instanceof Refusal ? token : who(token)
 }
 
 function head(fields: Partial<RequestHead>): RequestHead {
@@ -22,6 +32,7 @@ function head(fields: Partial<RequestHead>): RequestHead {
     method: 'GET',
     authorization: null,
     sessionCookie: null,
+    apiKey: null,
     origin: null,
     fetchSite: null,
     isUpgrade: false,
@@ -36,11 +47,11 @@ const bearer = { authorization: 'Bearer abc.def.ghi' }
 const cookie = { sessionCookie: 'token.signature' }
 
 test('[FR-011] no credential is nobody, not an error', () => {
-  expect(authenticate(sources(ended, adaToken), head({}))).toEqual({ principal: null, setCookies: [] })
+  expect(authenticate(sources(ended, adaToken), head({}))).toEqual(NOBODY)
 })
 
 test('[FR-011] what is in memory is answered without a promise', () => {
-  expect(authenticate(sources({ principal: ada, setCookies: [] }, null), head(cookie))).not.toBeInstanceOf(Promise)
+  expect(authenticate(sources(who(ada), null), head(cookie))).not.toBeInstanceOf(Promise)
 })
 
 const refusals = [
@@ -63,33 +74,30 @@ test('[FR-011] the scheme is case-insensitive (RFC 9110 §11.1)', () => {
 
 test('[FR-011] a session and a token of one subject act as the token, so its scopes rule', async () => {
   for (const later of [false, true]) {
-    const session: Authentication = { principal: ada, setCookies: ['a=b'] }
+    const session = who(ada, ['a=b'])
     const found = await authenticate(
       sources(later ? Promise.resolve(session) : session, adaToken),
       head({ ...bearer, ...cookie }),
     )
-    expect(found).toEqual({ principal: adaToken, setCookies: ['a=b'] })
+    expect(found).toEqual({ ...who(adaToken, ['a=b']), proofs: [proof, proof] })
   }
 })
 
 test('[FR-011] a session and a token of different subjects are refused', async () => {
-  const found = await authenticate(
-    sources({ principal: bob, setCookies: [] }, adaToken),
-    head({ ...bearer, ...cookie }),
-  )
+  const found = await authenticate(sources(who(bob), adaToken), head({ ...bearer, ...cookie }))
   expect(found).toMatchObject({ reason: 'credential.subjects-differ' })
 })
 
 test('[FR-011] one subject of two issuers is two people', async () => {
   const foreign = { ...adaToken, issuer: 'https://elsewhere.example' }
-  const found = await authenticate(sources({ principal: ada, setCookies: [] }, foreign), head({ ...bearer, ...cookie }))
+  const found = await authenticate(sources(who(ada), foreign), head({ ...bearer, ...cookie }))
   expect(found).toMatchObject({ reason: 'credential.subjects-differ' })
 })
 
 test('[FR-011] a bad token beside a good session is refused, and a bad session beside a good token too', async () => {
   const bad = new Refusal('token.signature')
   const malformed = new Refusal('session.malformed')
-  expect(await authenticate(sources({ principal: ada, setCookies: [] }, bad), head({ ...bearer, ...cookie }))).toBe(bad)
+  expect(await authenticate(sources(who(ada), bad), head({ ...bearer, ...cookie }))).toBe(bad)
   expect(await authenticate(sources(malformed, adaToken), head({ ...bearer, ...cookie }))).toBe(malformed)
 })
 

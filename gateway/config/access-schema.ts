@@ -3,7 +3,7 @@
 import { z } from 'zod'
 
 const ACCESS_WORDS = ['deny', 'public', 'optional', 'login'] as const
-const CREDENTIALS = ['session', 'token'] as const
+const CREDENTIALS = ['session', 'token', 'key'] as const
 /** `read` is GET and HEAD; `write` is every other method and WebSocket upgrades. */
 export const METHOD_WORDS = ['read', 'write', 'WEBSOCKET'] as const
 
@@ -13,13 +13,13 @@ const Word = z.enum(ACCESS_WORDS).meta({
   examples: ['login'],
 })
 
-function oneOrMore<Item extends z.ZodType>(item: Item) {
+export function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z
     .union([item, z.array(item).min(1)])
     .transform((value): z.output<Item>[] => (Array.isArray(value) ? value : [value]))
 }
 
-const Role = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/, {
+export const Role = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/, {
   error: 'expected a role name: letters, digits, `_`, `.`, `:` and `-`',
 })
 /** RFC 6749 §3.3. */
@@ -47,7 +47,10 @@ const Requirement = z
       }),
     with: oneOrMore(z.enum(CREDENTIALS))
       .optional()
-      .meta({ description: 'Credentials that are accepted. Default: session and token.', examples: [['session']] }),
+      .meta({
+        description: 'Credentials that are accepted. Default: session and token; API keys only where they are named.',
+        examples: [['session']],
+      }),
     when: z
       .string()
       .min(1)

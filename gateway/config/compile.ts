@@ -54,6 +54,7 @@ export function compile(
   for (const { identity } of upstreams.values()) {
     if (identity.preset === 'map') for (const name of namesOf(identity)) reservedNames.add(name)
   }
+  if (config.keys !== undefined) reservedNames.add(config.keys.header.toLowerCase())
   const entries: RouteEntry[] = []
   for (const [text, route] of Object.entries(config.routes)) {
     checkHeaderNames(['routes', text], route, reservedNames, report)
@@ -107,6 +108,7 @@ function admissionRules(config: PolicyConfig): Snapshot['admission'] {
     authority: host,
     authorities: new Set([host]),
     isTrusted: compileTrust(config.trust),
+    apiKeyHeader: config.keys?.header.toLowerCase() ?? null,
     sessionCookieName: isHttps ? '__Host-postern.session_token' : 'postern.session_token',
     allowHeaderNames: new Set(allowed.map((name) => name.toLowerCase())),
     targetBytesMax: TARGET_BYTES_MAX,

@@ -9,7 +9,7 @@ type ZodIssue = z.core.$ZodIssue
 
 /** Words of the language that this version refuses, so that nothing is ever ignored, and what to write meanwhile. */
 const LATER_KEYS: Readonly<Record<string, string>> = {
-  ...fromWords('tokens keys people tests include tls revocation limits mail audit admin console'),
+  ...fromWords('people tests include tls limits mail audit console'),
   ...fromWords(
     'limit mfa fresh any not group claim ip proposed cors rewrite stripPrefix addPrefix encodedSlash health alias',
   ),
@@ -19,7 +19,7 @@ const LATER_KEYS: Readonly<Record<string, string>> = {
   timeout: 'write it on the route or in `defaults`',
 }
 const LATER_VALUES = new Set([
-  ...['key', 'passkey', 'google', 'github', 'gitlab', 'microsoft', 'apple', 'magicLink', 'totp', 'oidc', 'saml'],
+  ...['passkey', 'google', 'github', 'gitlab', 'microsoft', 'apple', 'magicLink', 'totp', 'oidc', 'saml'],
   ...['authentik', 'pomerium', 'cloudflare', 'iap', 'kong', 'basic'],
 ])
 

@@ -32,7 +32,7 @@ function* keysOf(schema: JsonSchema, prefix: string): Generator<Row> {
     if (key !== 'defaults.access') yield* keysOf(child, `${key}.`)
   }
   const named = asSchema(additionalProperties)
-  if (prefix === 'upstreams.' || prefix === 'routes.') yield* keysOf(named, `${prefix}<name>.`)
+  if (prefix === 'upstreams.' || prefix === 'routes.' || prefix === 'tokens.') yield* keysOf(named, `${prefix}<name>.`)
   if (Array.isArray(anyOf)) for (const branch of anyOf) yield* keysOf(asSchema(branch), prefix)
 }
 

@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import { DIALECTS, IDENTITY_CLAIMS, type IdentityPreset } from '../transform/identity.ts'
 import { AccessConfig } from './access-schema.ts'
+import { Keys, Tokens } from './credentials-schema.ts'
 import { byteSize, duration, rate } from './units.ts'
 
 const IDENTITY_PRESETS = Object.keys(DIALECTS) as IdentityPreset[]
@@ -277,6 +278,35 @@ export const GatewayConfig = z.strictObject({
     examples: [{ database: '${env:DATABASE_URL?}' }],
   }),
   login: Login.prefault({}).meta({ description: 'How people sign in.', examples: [{ signup: 'invite' }] }),
+  tokens: Tokens,
+  keys: Keys.optional().meta({
+    description:
+      'API keys of machine clients. Absent: none are accepted. Routes take them only where `with` names `key`.',
+    examples: [{ header: 'X-API-Key', prefix: 'bk_' }],
+  }),
+  revocation: z
+    .strictObject({
+      maxStaleness: duration(1000, 60_000)
+        .prefault('5s')
+        .meta({
+          description: 'No revoked credential is accepted for longer than this by a node that lost touch with the log.',
+          examples: ['5s'],
+        }),
+    })
+    .prefault({})
+    .meta({ description: 'How soon a revocation is honoured at the latest.', examples: [{ maxStaleness: '5s' }] }),
+  admin: z
+    .strictObject({
+      listen: Listen.meta({
+        description: 'Address and port of the admin API; loopback or a private network.',
+        examples: ['127.0.0.1:8081'],
+      }),
+    })
+    .optional()
+    .meta({
+      description: 'The admin API, on a listener of its own. Absent: none.',
+      examples: [{ listen: '127.0.0.1:8081' }],
+    }),
   upstreams: z
     .record(
       z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'expected a name of small letters, digits and `-`' }),

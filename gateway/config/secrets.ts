@@ -24,6 +24,9 @@ function fieldKind(path: Path): 'secret' | 'store-url' | 'address' | 'plain' {
     if (second === 'secret' || second === 'secrets') return 'secret'
     return second === 'database' || second === 'redis' ? 'store-url' : 'plain'
   }
+  if (first === 'tokens' && path[2] === 'introspection' && path[3] === 'clientSecret') return 'secret'
+  if (first === 'tokens' && path.length === 3 && (path[2] === 'issuer' || path[2] === 'jwks')) return 'address'
+  if (first === 'admin' && second === 'listen') return 'address'
   if (path.length === 1 && (first === 'origin' || first === 'listen')) return 'address'
   if (first === 'upstreams' && (path.length === 2 || (path.length === 3 && path[2] === 'url'))) return 'address'
   return 'plain'

@@ -8,6 +8,7 @@ import {
   Refusal,
   type RequestHead,
   type Route,
+  type RouteMatch,
   type Soon,
   type Upstream,
 } from '../model.ts'
@@ -36,12 +37,13 @@ export function planForward(
   compose: ComposeHeaders,
   snapshot: Snapshot,
   assertions: AssertionSource | null,
-  route: Route,
+  match: RouteMatch,
   head: RequestHead,
   authentication: Authentication,
 ): Soon<ForwardPlan | Refusal> {
+  const { route } = match
   const { upstream } = route
-  const { principal, setCookies } = authentication
+  const { principal, proofs, setCookies } = authentication
   if (upstream === null) return NO_UPSTREAM
   if (head.bodyBytes > route.bodyBytesMax) return TOO_LARGE
   const finish = (assertion: string | null): ForwardPlan | Refusal => {
@@ -49,7 +51,8 @@ export function planForward(
     if (composed instanceof Refusal) return composed
     const path = head.target.path + head.target.query
     const { headers, droppedGroups } = composed
-    return { kind: 'forward', head, route, upstream, principal, headers, droppedGroups, path, setCookies }
+    const written = { headers, droppedGroups, path, setCookies }
+    return { kind: 'forward', head, route, upstream, match, principal, proofs, ...written }
   }
   if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)
   const assertion = assertions.assertionFor(principal, upstream.id, head.receivedAtMs)

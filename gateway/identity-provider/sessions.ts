@@ -67,7 +67,12 @@ export function createSessions(deps: {
   /** A session is extended at most this often, so that idling is measured to a twentieth. */
   const extendEveryMs = settings.idleMs / 20
   const malformed = Object.freeze(new Refusal('session.malformed', { setCookies: [cookies.remove] }))
-  const ended: Authentication = Object.freeze({ principal: null, setCookies: Object.freeze([cookies.remove]) })
+  const ended: Authentication = Object.freeze({
+    principal: null,
+    proofs: NONE as readonly never[],
+    rate: null,
+    setCookies: Object.freeze([cookies.remove]),
+  })
 
   return { verifyCookie, resolveCookie, verifyId }
 
@@ -205,7 +210,7 @@ export function createSessions(deps: {
       readAtMs: nowMs,
       staleAtMs: Math.min(staleAtMs, principal.expiresAtMs),
       principal,
-      authentication: Object.freeze({ principal, setCookies: NONE }),
+      authentication: Object.freeze({ principal, proofs: [], rate: null, setCookies: NONE }),
     })
   }
 
@@ -222,7 +227,7 @@ const CLOCK_STEP_MS = 1000
 function authenticationOf({ session, setCookies }: Resolved): Authentication {
   return setCookies === session.authentication.setCookies
     ? session.authentication
-    : { principal: session.principal, setCookies }
+    : { ...session.authentication, setCookies }
 }
 
 function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Principal {
@@ -232,6 +237,7 @@ function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Prin
     credential: 'session',
     subject: user.id,
     issuer,
+    source: null,
     email: user.email,
     emailVerified: user.emailVerified,
     name: user.name,
@@ -240,6 +246,7 @@ function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Prin
     groups: NONE,
     sessionId: row.id,
     tokenId: null,
+    keyId: null,
     authenticatedAtMs: row.authenticatedAtMs,
     methods: Object.freeze(row.methods),
     expiresAtMs,

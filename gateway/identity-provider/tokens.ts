@@ -4,7 +4,7 @@
  */
 
 import { type Claims, isCurrent, type TokenRules, verifyClaims } from '../jwt/verify.ts'
-import { type Principal, Refusal, type Soon } from '../model.ts'
+import { type Authentication, type Principal, Refusal, type Soon } from '../model.ts'
 import type { TokenVerifier } from '../ports.ts'
 import { boundedMap } from './bounded-map.ts'
 import type { LiveSession, Sessions } from './sessions.ts'
@@ -23,7 +23,7 @@ interface Known {
   readonly claims: Claims
   readonly sessionId: string
   session: LiveSession | null
-  principal: Principal | null
+  authentication: Authentication | null
 }
 
 export function createTokens(deps: {
@@ -44,12 +44,12 @@ export function createTokens(deps: {
     },
   }
 
-  async function verifyUnknown(token: string, nowMs: number): Promise<Principal | Refusal> {
+  async function verifyUnknown(token: string, nowMs: number): Promise<Authentication | Refusal> {
     const claims = await verifyWithFreshKeys(token, nowMs)
     if (claims instanceof Refusal) return claims
     const sessionId = claims.sid
     if (typeof sessionId !== 'string' || sessionId === '') return WITHOUT_SESSION
-    const known: Known = { claims, sessionId, session: null, principal: null }
+    const known: Known = { claims, sessionId, session: null, authentication: null }
     verified.set(token, known)
     return bySession(known, nowMs)
   }
@@ -64,19 +64,20 @@ export function createTokens(deps: {
     return isFresh ? verifyClaims(rules, token, nowMs) : KEYS_UNAVAILABLE
   }
 
-  function bySession(known: Known, nowMs: number): Soon<Principal | Refusal> {
+  function bySession(known: Known, nowMs: number): Soon<Authentication | Refusal> {
     const found = sessions.verifyId(known.sessionId, nowMs)
     return found instanceof Promise ? found.then((session) => assemble(known, session)) : assemble(known, found)
   }
 
   /** Made once per reading of the session, so a hit allocates nothing. */
-  function assemble(known: Known, session: LiveSession | Refusal): Principal | Refusal {
+  function assemble(known: Known, session: LiveSession | Refusal): Authentication | Refusal {
     if (session instanceof Refusal) return session
     if (session.principal === null || session.principal.subject !== known.claims.sub) return SESSION_ENDED
-    if (known.session === session && known.principal !== null) return known.principal
+    if (known.session === session && known.authentication !== null) return known.authentication
     known.session = session
-    known.principal = principalOf(known.claims, session.principal)
-    return known.principal
+    const principal = principalOf(known.claims, session.principal)
+    known.authentication = Object.freeze({ principal, proofs: [], rate: null, setCookies: [] })
+    return known.authentication
   }
 }
 

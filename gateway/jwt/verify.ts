@@ -34,7 +34,8 @@ export async function tokenVerifier(options: {
   return {
     async verifyToken(token, nowMs) {
       const claims = await verifyClaims(rules, token, nowMs)
-      return claims instanceof Refusal ? claims : principalOf(claims)
+      if (claims instanceof Refusal) return claims
+      return { principal: principalOf(claims), proofs: [], rate: null, setCookies: [] }
     },
   }
 }
@@ -76,6 +77,7 @@ export function principalOf(claims: Claims): Principal {
     credential: 'token',
     subject: claims.sub,
     issuer: claims.iss,
+    source: null,
     email: textOf(claims.email),
     emailVerified: claims.email_verified === true,
     name: textOf(claims.name),
@@ -84,6 +86,7 @@ export function principalOf(claims: Claims): Principal {
     groups: textsOf(claims.groups),
     sessionId: textOf(claims.sid),
     tokenId: textOf(claims.jti),
+    keyId: null,
     authenticatedAtMs: typeof claims.auth_time === 'number' ? claims.auth_time * 1000 : null,
     methods: textsOf(claims.amr),
     expiresAtMs: claims.exp * 1000,

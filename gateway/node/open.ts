@@ -78,7 +78,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     })
     opened.push(() => identity.close())
     const { sessions, tokens, assertions, sealer } = identity
-    const ports: Ports = { counters, sessions, tokens, assertions, sealer, journal }
+    const ports: Ports = { counters, sessions, tokens, keys: null, revocations: null, assertions, sealer, journal }
     return { config, snapshot, identity, ports, close: () => closeAll(opened) }
   } catch (error) {
     await closeAll(opened)

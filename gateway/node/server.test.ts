@@ -29,6 +29,8 @@ const none: Ports = {
   counters: { consume: () => ({ admitted: true, freeAtMs: 0 }) },
   sessions: null,
   tokens: null,
+  keys: null,
+  revocations: null,
   assertions: null,
   sealer: null,
   journal: { record: () => {}, fault: () => {} },

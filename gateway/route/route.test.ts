@@ -76,6 +76,7 @@ function aHead(text: string, more: Partial<RequestHead> = {}): RequestHead {
     bodyBytes: 0,
     authorization: null,
     sessionCookie: null,
+    apiKey: null,
     origin: null,
     fetchSite: null,
     ...more,

@@ -42,7 +42,7 @@ const ONE_DOOR: Readonly<Record<string, string>> = {
 const GROUND = ['http', 'problem']
 const NOUNS = [...GROUND, 'model', 'ports', 'snapshot']
 const STAGES = ['admit', 'route', 'authenticate', 'authorize', 'limit', 'transform', 'forward', 'record']
-const CORE = [...NOUNS, ...STAGES, 'jwt', 'pipeline', 'config', 'identity-provider', 'endpoints', 'stores/memory']
+const CORE = [...NOUNS, ...STAGES, 'jwt', 'revocation', 'credentials', 'pipeline', 'config', 'identity-provider', 'endpoints', 'stores/memory']
 const ADAPTERS = [...CORE, 'stores/redis', 'stores/database']
 
 /** Folder or root file of gateway/ -> what it may import besides itself. Arrows point inward (DESIGN: law 7). */
@@ -53,14 +53,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   model: ['problem'],
   ports: ['model'],
   snapshot: ['model'],
-  jwt: [...NOUNS],
+  revocation: [...NOUNS],
+  jwt: [...NOUNS, 'revocation'],
+  credentials: [...NOUNS, 'jwt', 'revocation'],
   ...Object.fromEntries(STAGES.map((stage) => [stage, NOUNS])),
   pipeline: [...NOUNS, ...STAGES],
   config: [...NOUNS, ...STAGES],
   'stores/memory': [...NOUNS, 'limit'],
   'stores/redis': [...NOUNS, 'limit'],
   'stores/database': NOUNS,
-  'identity-provider': [...NOUNS, 'jwt'],
+  'identity-provider': [...NOUNS, 'jwt', 'revocation', 'credentials'],
   endpoints: NOUNS,
   workers: [...CORE, 'transform'],
   node: ADAPTERS,

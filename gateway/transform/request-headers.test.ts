@@ -24,6 +24,7 @@ const snapshot = {
     authorities: new Set(['localhost:8080']),
     isTrusted: compileTrust(['10.0.0.0/8']),
     sessionCookieName: 'postern.session',
+    apiKeyHeader: null,
     // Wide open, to show that what crosses is decided again here.
     allowHeaderNames: { has: () => true } as unknown as ReadonlySet<string>,
     targetBytesMax: 8192,
@@ -52,6 +53,8 @@ const ada: Principal = {
   groups: [],
   sessionId: 's1',
   tokenId: null,
+  keyId: null,
+  source: null,
   authenticatedAtMs: 0,
   methods: ['pwd'],
   expiresAtMs: 1,

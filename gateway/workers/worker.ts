@@ -83,6 +83,8 @@ async function build(env: Env): Promise<Gateway> {
     counters: memoryCounters(COUNTER_KEYS_MAX),
     sessions: null,
     tokens: await tokenVerifier({ issuer: snapshot.origin, audience: snapshot.origin, keys }),
+    keys: null,
+    revocations: null,
     assertions: null,
     sealer: null,
     journal: {

@@ -40,6 +40,10 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
       'The token has expired, was meant for another service, was signed by someone else, or its session has ended.',
     todo: 'Get a new token and send it as "Authorization: Bearer".',
   },
+  'invalid-key': {
+    means: 'The API key is not one of this gateway, has expired, or was revoked with its owner or alone.',
+    todo: 'Check the header and the whole key, or ask for a new one.',
+  },
   forbidden: {
     means: 'You are known, and this is not for you: a role, a scope or a condition is missing.',
     todo: 'Ask the people who run this site, and give them the request id of the answer.',

@@ -9,6 +9,8 @@ export interface Switch {
   cut(): Promise<void>
   /** Keeps connections open and passes nothing on, until mended. */
   freeze(): void
+  /** Passes everything on, and each piece this much later; until mended. */
+  slow(delayMs: number): void
   mend(): Promise<void>
   close(): Promise<void>
 }
@@ -17,6 +19,7 @@ export async function startSwitch(storeUrl: string): Promise<Switch> {
   const target = new URL(storeUrl)
   const sockets = new Set<Socket>()
   let isFrozen = false
+  let delayMs = 0
   const server = createServer((near) => {
     const far = connect(Number(target.port), target.hostname)
     for (const [one, other] of [
@@ -29,7 +32,10 @@ export async function startSwitch(storeUrl: string): Promise<Switch> {
         sockets.delete(one)
         other.destroy()
       })
-      one.on('data', (chunk) => other.write(chunk))
+      one.on('data', (chunk) => {
+        if (delayMs === 0) other.write(chunk)
+        else setTimeout(() => other.write(chunk), delayMs)
+      })
       if (isFrozen) one.pause()
     }
   })
@@ -57,8 +63,12 @@ export async function startSwitch(storeUrl: string): Promise<Switch> {
       isFrozen = true
       for (const socket of sockets) socket.pause()
     },
+    slow(ms) {
+      delayMs = ms
+    },
     async mend() {
       isFrozen = false
+      delayMs = 0
       for (const socket of sockets) socket.resume()
       if (!server.listening) await listen(port)
     },

@@ -28,6 +28,8 @@ beforeAll(async () => {
     counters: memoryCounters(1000),
     sessions: null,
     tokens: await tokenVerifier({ issuer: ORIGIN, audience: ORIGIN, keys: jwks }),
+    keys: null,
+    revocations: null,
     assertions: null,
     sealer: null,
     journal: { record: () => {}, fault: () => {} },

@@ -15,6 +15,8 @@ export interface PrivateServer {
   resume(): void
   /** Gone as if the machine had lost it: connections break and new ones are refused. */
   stop(): Promise<void>
+  /** Ended without a word to anybody. */
+  kill(): Promise<void>
   /** Back on the same port, with what it had on disk. */
   start(): Promise<void>
   /** Stops it and removes its folder. */
@@ -119,9 +121,15 @@ async function runServer(program: Program, url: string, stopSignal: NodeJS.Signa
     child.kill(stopSignal)
     await exit
   }
+  const killNow = async () => {
+    const exit = once(child, 'exit')
+    signalGroup(child, 'SIGKILL')
+    await exit
+  }
   return {
     url,
     port,
+    kill: killNow,
     pause: () => signalFamily(child, 'SIGSTOP'),
     resume: () => signalFamily(child, 'SIGCONT'),
     stop,

@@ -1,0 +1,109 @@
+/** Somebody can write to Redis. Every value is forged, copied, swapped, replayed and deleted: nobody gets in, and nobody comes back (SECURITY rule 24). */
+
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
+import { type Fleet, signInAt, startFleet } from '../support/fleet.ts'
+import { type PrivateServer, startPostgres, startRedis } from '../support/servers.ts'
+import { until } from '../ports/switch.ts'
+import type { Credential } from './measure.ts'
+import { createIssuer, fleetPolicy } from './policy.ts'
+import { createStage, type Stage, SUBJECTS } from './subjects.ts'
+
+let postgres: PrivateServer
+let redis: PrivateServer
+let upstream: Upstream
+let fleet: Fleet
+let stage: Stage
+let client: Redis
+
+beforeAll(async () => {
+  const issuer = await createIssuer()
+  ;[postgres, redis, upstream] = await Promise.all([startPostgres(), startRedis(), startUpstream()])
+  fleet = await startFleet({
+    policy: fleetPolicy(issuer),
+    upstreamUrl: upstream.url,
+    databaseUrl: postgres.url,
+    redisUrl: redis.url,
+    count: 2,
+  })
+  stage = await createStage(fleet, issuer)
+  client = new Redis(redis.url)
+}, 120_000)
+
+afterAll(async () => {
+  client?.disconnect()
+  await fleet?.close()
+  for (const server of [upstream, postgres, redis]) await server?.close()
+}, 60_000)
+
+/** Presents a credential to one node until Redis knows it, and gives the names under which it stands there. */
+async function keysOf(credential: Credential): Promise<string[]> {
+  const before = new Set(await client.keys('postern:credential:*'))
+  expect((await fleet.nodes[0]!.send('GET', '/api/whoami', credential)).status).toBe(200)
+  let found: string[] = []
+  await until(async () => {
+    found = (await client.keys('postern:credential:*')).filter((key) => !before.has(key))
+    return found.length > 0
+  })
+  return found
+}
+
+async function subjectOn(node: number, credential: Credential): Promise<string | number> {
+  const answer = await fleet.nodes[node]!.send('GET', '/api/whoami', credential)
+  return answer.status === 200 ? (JSON.parse(answer.body) as { user: string }).user : answer.status
+}
+
+for (const kind of Object.keys(SUBJECTS)) {
+  const slug = kind.replaceAll(/[^a-z]/gi, '')
+
+  test(`[FR-032] ${kind}: a value copied under another's name, cut, extended or made up speaks for nobody`, async () => {
+    const victim = await SUBJECTS[kind]!(stage, `${slug}-victim-0`)
+    const attacker = await SUBJECTS[kind]!(stage, `${slug}-attacker-0`)
+    const [victimKeys, attackerKeys] = [await keysOf(victim.credential), await keysOf(attacker.credential)]
+    const own = await subjectOn(0, attacker.credential)
+    const values = await Promise.all(victimKeys.map((key) => client.get(key)))
+    const forgeries = values.flatMap((value) => {
+      const text = value ?? ''
+      return [text, text.slice(0, -1), `${text}A`, text.replace(/^[^.]+/, 'zzzzzzzzz'), `{"subject":"root"}`, '', 'x'.repeat(100_000)]
+    })
+    for (const forgery of forgeries) {
+      for (const key of attackerKeys) await client.set(key, forgery)
+      // The other node has never seen it, so it asks Redis first.
+      expect(await subjectOn(1, attacker.credential)).toBe(own)
+    }
+    for (const key of [...victimKeys, ...attackerKeys]) await client.del(key)
+    expect(await subjectOn(1, victim.credential)).toBe(await subjectOn(0, victim.credential))
+  }, 60_000)
+
+  test(`[FR-032] ${kind}: a value put back after the revocation revives nobody, on no node, nor after a restart`, async () => {
+    const subject = await SUBJECTS[kind]!(stage, `${slug}-replay-0`)
+    const keys = await keysOf(subject.credential)
+    const values = await Promise.all(keys.map((key) => client.get(key)))
+    await subject.revoke()
+    const putBack = () => Promise.all(keys.map((key, at) => client.set(key, values[at]!)))
+    for (let times = 0; times < 3; times += 1) {
+      await putBack()
+      for (const node of [0, 1]) await until(async () => (await subjectOn(node, subject.credential)) === 401)
+    }
+    await fleet.nodes[1]!.kill()
+    await putBack()
+    await fleet.nodes[1]!.start()
+    expect(await subjectOn(1, subject.credential)).toBe(401)
+  }, 60_000)
+}
+
+test('[FR-032] a value from before a demotion gives no role back', async () => {
+  const email = 'fallen@example.com'
+  await fleet.command(['admin', 'create', '--email', email, '--password-stdin'], 'correct horse battery staple\n')
+  const { cookie, id } = await signInAt(fleet.nodes[0]!, fleet.origin, email, false)
+  const keys = await keysOf({ cookie })
+  const values = await Promise.all(keys.map((key) => client.get(key)))
+  const statusOn = async (node: number) => (await fleet.nodes[node]!.send('GET', '/api/admin', { cookie })).status
+  for (const node of [0, 1]) expect(await statusOn(node)).not.toBe(403)
+  await fleet.command(['roles', 'set', id, '--role', 'user'])
+  for (let times = 0; times < 3; times += 1) {
+    for (const [at, key] of keys.entries()) await client.set(key, values[at]!)
+    for (const node of [0, 1]) await until(async () => (await statusOn(node)) === 403)
+  }
+}, 60_000)
