@@ -6,7 +6,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
-import { startSwitch, type Switch } from '../ports/switch.ts'
+import { type Switch, startSwitch } from '../ports/switch.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { type PrivateServer, startPostgres, startRedis } from '../support/servers.ts'
 import { keepBusy, measureRevocation } from './measure.ts'
@@ -28,7 +28,12 @@ let stage: Stage
 let count = 0
 
 beforeAll(async () => {
-  ;[postgres, redis, upstream, issuer] = await Promise.all([startPostgres(), startRedis(), startUpstream(), createIssuer()])
+  ;[postgres, redis, upstream, issuer] = await Promise.all([
+    startPostgres(),
+    startRedis(),
+    startUpstream(),
+    createIssuer(),
+  ])
   between = await startSwitch(redis.url)
   fleet = await startFleet({
     policy: fleetPolicy(issuer, `${STALENESS_MS / 1000}s`),
@@ -128,7 +133,7 @@ for (const { title, begin } of FAULTS) {
     for (const kind of KINDS) {
       test(`[FR-035] ${title}: a revoked ${kind} passes no node past the bound, and nobody else notices`, async () => {
         const steady = await steadyCredential()
-        const subject = await SUBJECTS[kind]!(stage, `fault-${(count += 1)}`)
+        const subject = await SUBJECTS[kind]!(stage, `fault-${nextNumber()}`)
         const isPublicServed = watchPublic()
         let mend = async () => {}
         const revoke = async () => {
@@ -155,7 +160,7 @@ for (const { title, begin } of FAULTS) {
     test(`[FR-035] ${title}: the fast way comes back by itself`, async () => {
       const endsAtMs = performance.now() + 20_000
       for (let isBack = false; !isBack; ) {
-        const token = await SUBJECTS['foreign token, by jti']!(stage, `back-${(count += 1)}`)
+        const token = await SUBJECTS['foreign token, by jti']!(stage, `back-${nextNumber()}`)
         const { delayMs } = await measureRevocation(fleet, token)
         isBack = Math.max(...delayMs) < STALENESS_MS / 4
         expect(performance.now()).toBeLessThan(endsAtMs)
@@ -165,7 +170,7 @@ for (const { title, begin } of FAULTS) {
 }
 
 test('[FR-034] while the carrier is away an acknowledgment says so, and says within what time', async () => {
-  const key = await SUBJECTS['API key']!(stage, `header-${(count += 1)}`)
+  const key = await SUBJECTS['API key']!(stage, `header-${nextNumber()}`)
   const id = JSON.parse((await fleet.nodes[0]!.admin('GET', '/v1/keys', stage.adminKey)).body).keys.find(
     (row: { name: string }) => row.name === `header-${count}`,
   ).id
@@ -184,7 +189,7 @@ test('[FR-035] a node that was stopped for longer than the bound refuses what wa
   const [other, stopped] = fleet.nodes as [Fleet['nodes'][0], Fleet['nodes'][0]]
   const steady = await steadyCredential()
   for (const kind of KINDS) {
-    const subject = await SUBJECTS[kind]!({ ...stage, at: other }, `stop-${(count += 1)}`)
+    const subject = await SUBJECTS[kind]!({ ...stage, at: other }, `stop-${nextNumber()}`)
     for (const credential of [subject.credential, steady]) {
       expect((await stopped.send('GET', '/api/whoami', credential)).status).toBe(200)
     }
@@ -204,8 +209,13 @@ test('[FR-035] a node that was stopped for longer than the bound refuses what wa
   }
 }, 60_000)
 
+function nextNumber(): number {
+  count += 1
+  return count
+}
+
 async function steadyCredential(): Promise<Record<string, string>> {
-  const name = `steady-${(count += 1)}`
+  const name = `steady-${nextNumber()}`
   return { authorization: `Bearer ${await issuer.sign({ sub: name, jti: name })}` }
 }
 

@@ -37,7 +37,8 @@ export async function measureRevocation(fleet: Fleet, subject: Subject): Promise
       else if (status === 401) return lastServedMs
       else throw new Error(`a revoked ${subject.kind} was answered ${status}: ${body}`)
       if (isFirst && ++isWarm === fleet.nodes.length) warm.resolve()
-      if (sentAtMs - acknowledgedAtMs > REFUSED_WITHIN_MS) throw new Error(`a revoked ${subject.kind} is served for ever`)
+      if (sentAtMs - acknowledgedAtMs > REFUSED_WITHIN_MS)
+        throw new Error(`a revoked ${subject.kind} is served for ever`)
     }
   }
   const watched = fleet.nodes.map(watch)
@@ -49,7 +50,11 @@ export async function measureRevocation(fleet: Fleet, subject: Subject): Promise
 }
 
 /** Requests with credentials that stay good, at a steady pace on every node, until stopped. Resolves with what was refused. */
-export function keepBusy(fleet: Fleet, credentials: readonly Credential[], perSecond: number): { stop(): Promise<string[]> } {
+export function keepBusy(
+  fleet: Fleet,
+  credentials: readonly Credential[],
+  perSecond: number,
+): { stop(): Promise<string[]> } {
   const refused: string[] = []
   let isStopped = false
   const loops = fleet.nodes.map(async (node) => {

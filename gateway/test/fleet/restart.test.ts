@@ -76,7 +76,8 @@ for (const kind of ['postgres', 'sqlite'] as const) {
         for (const { credential } of [...subjects, good]) expect(await statuses(credential)).toEqual(all(200))
         await Promise.all(subjects.map((subject) => subject.revoke()))
         await end()
-        for (const subject of subjects) expect([subject.kind, await statuses(subject.credential)]).toEqual([subject.kind, all(401)])
+        for (const subject of subjects)
+          expect([subject.kind, await statuses(subject.credential)]).toEqual([subject.kind, all(401)])
         expect(await statuses(good.credential)).toEqual(all(200))
       }, 90_000)
     }

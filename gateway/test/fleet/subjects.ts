@@ -17,11 +17,22 @@ export interface Stage {
 const ADMIN_EMAIL = 'root@example.com'
 
 export async function createStage(fleet: Fleet, issuer: TestIssuer): Promise<Stage> {
-  const made = await fleet.command(['admin', 'create', '--email', ADMIN_EMAIL, '--password-stdin'], 'correct horse battery staple\n')
-  if (!made.includes(ADMIN_EMAIL)) throw new Error(`no admin: ${made}`)
-  const created = await fleet.command(
-    ['keys', 'create', '--owner', ADMIN_EMAIL, '--name', 'fleet', '--scope', 'admin', '--json'],
+  const made = await fleet.command(
+    ['admin', 'create', '--email', ADMIN_EMAIL, '--password-stdin'],
+    'correct horse battery staple\n',
   )
+  if (!made.includes(ADMIN_EMAIL)) throw new Error(`no admin: ${made}`)
+  const created = await fleet.command([
+    'keys',
+    'create',
+    '--owner',
+    ADMIN_EMAIL,
+    '--name',
+    'fleet',
+    '--scope',
+    'admin',
+    '--json',
+  ])
   const { key } = JSON.parse(created) as { key: string }
   const owner = await signInAt(fleet.nodes[0]!, fleet.origin, 'owner@example.com', true)
   return { fleet, issuer, adminKey: key, owner: { id: owner.id, email: 'owner@example.com' } }
@@ -64,10 +75,17 @@ export const SUBJECTS: Readonly<Record<string, Make>> = {
   async 'user, by the admin API'(stage, name) {
     const { fleet } = stage
     const { cookie, id } = await signInAt(fleet.nodes[0]!, fleet.origin, `${name}@example.com`, true)
-    return { kind: 'user, by the admin API', credential: { cookie }, revoke: () => revoke(stage, name, { kind: 'user', id }) }
+    return {
+      kind: 'user, by the admin API',
+      credential: { cookie },
+      revoke: () => revoke(stage, name, { kind: 'user', id }),
+    }
   },
   async 'API key'(stage, name) {
-    const created = await nodeFor(stage, name).admin('POST', '/v1/keys', stage.adminKey, { owner: stage.owner.id, name })
+    const created = await nodeFor(stage, name).admin('POST', '/v1/keys', stage.adminKey, {
+      owner: stage.owner.id,
+      name,
+    })
     expectStatus(created, 201)
     const { id, key } = JSON.parse(created.body) as { id: string; key: string }
     return {

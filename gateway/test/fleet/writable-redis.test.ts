@@ -3,9 +3,9 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
+import { until } from '../ports/switch.ts'
 import { type Fleet, signInAt, startFleet } from '../support/fleet.ts'
 import { type PrivateServer, startPostgres, startRedis } from '../support/servers.ts'
-import { until } from '../ports/switch.ts'
 import type { Credential } from './measure.ts'
 import { createIssuer, fleetPolicy } from './policy.ts'
 import { createStage, type Stage, SUBJECTS } from './subjects.ts'
@@ -65,7 +65,15 @@ for (const kind of Object.keys(SUBJECTS)) {
     const values = await Promise.all(victimKeys.map((key) => client.get(key)))
     const forgeries = values.flatMap((value) => {
       const text = value ?? ''
-      return [text, text.slice(0, -1), `${text}A`, text.replace(/^[^.]+/, 'zzzzzzzzz'), `{"subject":"root"}`, '', 'x'.repeat(100_000)]
+      return [
+        text,
+        text.slice(0, -1),
+        `${text}A`,
+        text.replace(/^[^.]+/, 'zzzzzzzzz'),
+        `{"subject":"root"}`,
+        '',
+        'x'.repeat(100_000),
+      ]
     })
     for (const forgery of forgeries) {
       for (const key of attackerKeys) await client.set(key, forgery)
