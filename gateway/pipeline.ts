@@ -18,6 +18,7 @@ import {
   type Outcome,
   type OwnAnswer,
   type Principal,
+  type Proof,
   type RawHead,
   Refusal,
   type Refused,
@@ -66,6 +67,35 @@ export async function decide(snapshot: Snapshot, ports: Ports, raw: RawHead): Pr
   const plan = planned instanceof Promise ? await planned : planned
   if (plan instanceof Refusal) return refused(head.requestId, plan, head, route, principal)
   return plan
+}
+
+/** What an exchange that is still allowed rests on from now on. */
+export interface Rechecked {
+  readonly principal: Principal
+  readonly proofs: readonly Proof[]
+}
+
+const REVOKED = Object.freeze(new Refusal('principal.revoked'))
+
+/**
+ * May the caller of an exchange that is still open go on? The same credentials are verified again and the same question is
+ * asked, as of now. They must speak for the same subject: what is under way was begun in that one's name.
+ */
+export async function recheck(
+  snapshot: Snapshot,
+  ports: Ports,
+  plan: ForwardPlan,
+  nowMs: number,
+): Promise<Rechecked | Refusal> {
+  const { match } = plan
+  const head: RequestHead = { ...plan.head, receivedAtMs: nowMs }
+  const authentication = await authenticate(ports, head)
+  if (authentication instanceof Refusal) return authentication
+  const { principal, proofs } = authentication
+  if (principal === null || plan.principal === null || match.access === null) return REVOKED
+  if (principal.subject !== plan.principal.subject || principal.issuer !== plan.principal.issuer) return REVOKED
+  const decision = authorize(match.access, principal, { head, params: match.params }, snapshot.allowUnverifiedEmail)
+  return decision === ALLOW ? { principal, proofs } : decision
 }
 
 /** The head the client gets for an upstream's head. */

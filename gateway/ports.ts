@@ -35,8 +35,11 @@ export interface Revocations {
   isDead(proof: Proof): boolean
   /** Do entries refuse this credential for good, however well it verifies? */
   isEnded(proof: Proof): boolean
-  /** False once the last complete read of the log began longer than `maxStaleness` ago, by the monotonic clock. */
-  isFresh(): boolean
+  /**
+   * False once the last complete read of the log began longer than `maxStaleness` ago, by whichever clock says more.
+   * With a margin, false so much earlier: for who needs that long to act.
+   */
+  isFresh(marginMs?: number): boolean
   /**
    * Reads the log from its source. True when a complete read that began after this call has been applied; false when
    * that could not be had within 250 ms. Shared by all who wait. Never rejects.
@@ -181,4 +184,107 @@ export interface LocalUser {
 export interface UserDirectory {
   /** Null when there is no such user. Rejects when the database cannot tell. */
   find(id: string): Promise<LocalUser | null>
+}
+
+/** `source` is a name under `tokens` of the policy, or `postern` for this gateway. */
+export type RevocationRequest =
+  | { readonly kind: 'session'; readonly id: string }
+  /** Every session, key and token issued so far. Later ones are welcome: to keep somebody out, ban them. */
+  | { readonly kind: 'subject'; readonly subject: string }
+  | {
+      readonly kind: 'token'
+      readonly source: string
+      /** Its `jti`; a token without one is named `#` and the SHA-256 of its text. */
+      readonly tokenId: string
+      /** Whose it is, and until when it lives; null when nobody says. */
+      readonly subject: string | null
+      readonly expiresAtMs: number | null
+    }
+  | { readonly kind: 'key'; readonly id: string }
+  | { readonly kind: 'kid'; readonly source: string; readonly kid: string }
+  | { readonly kind: 'issuer'; readonly source: string }
+  | { readonly kind: 'everything' }
+
+export interface Revoked {
+  /** Numbers of the entries, all of them durable. */
+  readonly sequences: readonly number[]
+  /** False when other nodes learn of it by reading the log, and not at once. */
+  readonly isCarried: boolean
+}
+
+/** Revoking on request (SECURITY rule 23). */
+export interface Revoker {
+  /** Rejects when the database could not be asked; then nothing has changed, unless the answer alone was lost. */
+  revoke(request: RevocationRequest): Promise<Revoked>
+}
+
+/** An entry of the revocation log, for people. */
+export interface LoggedRevocation {
+  readonly sequence: number
+  readonly effect: 'end' | 'refresh'
+  readonly name: string
+  readonly notBeforeMs: number
+  readonly expiresAtMs: number
+}
+
+export interface RevocationHistory {
+  /** Newest first, with numbers below `before`; null begins at the newest. Rejects when the database cannot tell. */
+  recent(before: number | null, countMax: number): Promise<readonly LoggedRevocation[]>
+}
+
+/** Who did or asked what. Never holds a secret, nor the text of a credential. */
+export interface AuditEvent {
+  /** A subject with the key or session it came by, `cli`, or `-` for nobody known. */
+  readonly actor: string
+  readonly action: string
+  readonly target: string
+  /** Ours; `-` where there was no request. */
+  readonly requestId: string
+  readonly clientAddress: string | null
+}
+
+/** `begun` stays where nobody lived to say how it ended. */
+export type AuditOutcome = 'begun' | 'done' | 'failed' | 'refused'
+
+export interface AuditRecord extends AuditEvent {
+  readonly id: string
+  readonly atMs: number
+  readonly outcome: AuditOutcome
+  /** Numbers of the log, the id of what was made, or the reason of a refusal. */
+  readonly detail: string
+}
+
+/** The trail of administration, kept in the database (SECURITY rule 29). */
+export interface AuditTrail {
+  /** Resolves once it is durable that this is about to be done, with the record's id. Rejects otherwise: then it must not be done. */
+  begin(event: AuditEvent): Promise<string>
+  /** Says how it ended. Never rejects: that it was begun is on record. */
+  end(id: string, event: AuditEvent, outcome: 'done' | 'failed', detail: string): Promise<void>
+  /** Never rejects: a refusal that cannot be written stays a refusal. */
+  refuse(event: AuditEvent, reason: string): Promise<void>
+  /** Somebody looked at figures that say nothing of anybody, as probes do without end: a line in the log, and no row. */
+  look(event: AuditEvent): void
+}
+
+/** An API key as its managers see it: never the key itself. */
+export interface ApiKeySummary {
+  readonly id: string
+  readonly name: string | null
+  readonly ownerId: string
+  readonly scopes: readonly string[]
+  readonly expiresAtMs: number | null
+}
+
+/** Making and listing API keys. */
+export interface ApiKeyDesk {
+  /** `key` is told this once. Rejects with a RangeError for what no key can have, such as an owner who is not there. */
+  create(request: {
+    readonly ownerId: string
+    readonly name: string
+    readonly scopes: readonly string[]
+    readonly expiresAtMs: number | null
+    readonly rate: RateRule | null
+  }): Promise<{ readonly id: string; readonly key: string }>
+  /** Null lists everybody's. */
+  list(ownerId: string | null): Promise<readonly ApiKeySummary[]>
 }

@@ -31,6 +31,8 @@ export interface RouteTable {
   ): { readonly route: Route; readonly params: Readonly<Record<string, string>> } | null
   /** Some pattern is spelled with upper case, so even a lower-case path needs the lenient look-up. */
   readonly isCaseMixed?: boolean
+  /** Paths the listener serves itself; absent, those of the public one (`isOwnPath`). */
+  readonly isOwn?: (path: string) => boolean
 }
 
 export interface Snapshot {

@@ -150,3 +150,29 @@ test('[FR-006] a service worker script is served only where the route allows it'
   expect(refuseServiceWorker({ isServiceWorkerAllowed: true } as Route, wanting)).toBeNull()
   expect(refuseServiceWorker({ isServiceWorkerAllowed: false } as Route, head({}))).toBeNull()
 })
+
+const key = { apiKey: 'bk_abc' }
+const withKey = (found: Soon<Authentication | Refusal> | null, session: Authentication | null = null) => ({
+  ...sources(session, null),
+  keys: found === null ? null : { verifyKey: () => found },
+})
+const adaKey = { ...ada, credential: 'key', scopes: ['chat'], keyId: 'k1' } as Principal
+
+test('[FR-031] an API key speaks for its owner, and where none can be verified every key is refused', async () => {
+  expect(authenticate(withKey(who(adaKey)), head(key))).toMatchObject({ principal: adaKey })
+  expect(await authenticate(withKey(Promise.resolve(who(adaKey))), head(key))).toMatchObject({ principal: adaKey })
+  expect(authenticate(withKey(null), head(key))).toMatchObject({ reason: 'key.unknown' })
+  expect(authenticate(withKey(new Refusal('key.ended')), head({ ...key, ...cookie }))).toMatchObject({
+    reason: 'key.ended',
+  })
+})
+
+test('[FR-031] a key beside a session of its owner acts as the key; beside anybody else’s it is refused', () => {
+  expect(authenticate(withKey(who(adaKey), who(ada, ['a=b'])), head({ ...key, ...cookie }))).toEqual({
+    ...who(adaKey, ['a=b']),
+    proofs: [proof, proof],
+  })
+  expect(authenticate(withKey(who(adaKey), who(bob)), head({ ...key, ...cookie }))).toMatchObject({
+    reason: 'credential.subjects-differ',
+  })
+})

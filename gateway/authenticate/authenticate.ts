@@ -18,13 +18,15 @@ type Sources = Pick<Ports, 'sessions' | 'tokens' | 'keys'>
 type Found = Authentication | Refusal
 
 const SCHEME_UNKNOWN = Object.freeze(new Refusal('credential.scheme'))
+/** Where no key can be verified, every key is a bad one. */
+const KEY_UNKNOWN = Object.freeze(new Refusal('key.unknown'))
 const SUBJECTS_DIFFER = Object.freeze(new Refusal('credential.subjects-differ'))
 
 export function authenticate(sources: Sources, head: RequestHead): Soon<Found> {
   const { authorization, apiKey, sessionCookie, receivedAtMs } = head
   const bearer = authorization === null ? null : verifyAuthorization(sources, authorization, receivedAtMs)
   if (bearer instanceof Refusal) return bearer
-  const key = apiKey === null || sources.keys === null ? null : sources.keys.verifyKey(apiKey, receivedAtMs)
+  const key = apiKey === null ? null : (sources.keys?.verifyKey(apiKey, receivedAtMs) ?? KEY_UNKNOWN)
   if (key instanceof Refusal) return key
   const cookie = sources.sessions === null ? null : sessionCookie
   const session = cookie === null ? null : sources.sessions!.verifyCookie(cookie, receivedAtMs)

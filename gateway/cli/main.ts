@@ -43,6 +43,48 @@ program
   .option(...DATA_OPTION, 'data')
   .action(async (options) => (await import('./admin.ts')).createAdmin(options))
 
+const keys = program.command('keys').description('manage the API keys of machine clients')
+keys
+  .command('create')
+  .description('make a key that acts for its owner; it is printed once, and kept nowhere')
+  .requiredOption('--owner <user>', 'e-mail or id of the user it acts for')
+  .requiredOption('--name <name>', 'what it is for')
+  .option('--scope <scope...>', 'a scope it has; repeat for more')
+  .option('--expires <duration>', 'how long it lives, such as 90d; without it the key has no end')
+  .option('--limit <rate>', 'a limit of its own, such as 100/min; without it the policy’s')
+  .option('--json', 'print JSON')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (options) => (await import('./keys.ts')).createKey(options))
+keys
+  .command('list')
+  .description('list keys, newest first; never their text')
+  .option('--owner <user>', 'e-mail or id of a user; without it everybody’s')
+  .option('--json', 'print JSON')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (options) => (await import('./keys.ts')).listKeys(options))
+keys
+  .command('revoke')
+  .argument('<id>', 'the id that `keys list` shows')
+  .description('end a key for good, on every node')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (id, options) => (await import('./keys.ts')).revokeKey(id, options))
+
+program
+  .command('revoke')
+  .argument('<kind>', 'session, user, token, key, kid, issuer or all')
+  .argument('[name]', 'an id; for a user also an e-mail or <issuer>:<sub>; for a token its jti, or - to read a whole one')
+  .description('end a credential or many, on every node; a gateway may be running')
+  .option('--issuer <name>', 'whose token or kid: a name under tokens in the policy, or postern')
+  .option('--subject <subject>', 'whose token it is')
+  .option('--yes', 'for all: everybody signs in again')
+  .option('--json', 'print what was done as JSON')
+  .option(...CONFIG_OPTION)
+  .option(...DATA_OPTION, 'data')
+  .action(async (kind, name, options) => (await import('./revoke.ts')).revoke(kind, name ?? null, options))
+
 program
   .command('secret')
   .description('print a new secret')

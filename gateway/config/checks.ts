@@ -1,6 +1,6 @@
 /** Rules of the policy that no single field can know: what two settings mean together, and what is allowed but unwise. */
 
-import { parseCidr } from '../http/address.ts'
+import { parseAddress, parseCidr } from '../http/address.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { mapFault } from '../transform/identity.ts'
 import type { PolicyConfig } from './compile.ts'
@@ -56,6 +56,33 @@ export function checkTrust(trust: readonly string[], report: Report): void {
   }
 }
 
+/** The admin API is for this machine or a private network, and for whoever holds an admin's key (SECURITY rule 29). */
+export function checkAdmin(config: PolicyConfig, report: Report): void {
+  const { admin, keys, listen } = config
+  if (admin === undefined) return
+  const path = ['admin', 'listen']
+  const { host, port } = admin.listen
+  if ((parseAddress(host) === null && host !== 'localhost') || reachOf(host) === 'anywhere') {
+    report(path, {
+      message: `the admin API would listen on \`${host}\`, which is not an address of loopback or a private network`,
+      cure: 'write such an address, as in `127.0.0.1:8081`',
+    })
+  }
+  if (port === 0 || port === listen.port) {
+    report(path, {
+      message: port === 0 ? 'the admin API needs a port that can be named' : 'this is the port of the gateway itself',
+      cure: 'choose a port of its own, such as 8081',
+    })
+  }
+  if (keys === undefined) {
+    report(['admin'], {
+      message: 'nobody could use the admin API: it takes API keys, and `keys` is absent',
+      cure: 'add `keys: {}`, then make a key: `postern keys create --owner <admin> --name admin --scope admin`',
+      isAboutKey: true,
+    })
+  }
+}
+
 export function checkUpstream(
   id: string,
   upstream: UpstreamConfig,
@@ -95,6 +122,16 @@ export function checkUpstream(
       cure: 'write the address the backend listens on',
     })
   }
+  if (
+    config.admin !== undefined &&
+    port === config.admin.listen.port &&
+    isSameHost(url.hostname, config.admin.listen.host)
+  ) {
+    report([...path, 'url'], {
+      message: 'this is the admin API of the gateway itself',
+      cure: 'write the address the backend listens on',
+    })
+  }
   if (typeof upstream.identity === 'string') return
   const seen = new Set<string>()
   for (const [name, claim] of Object.entries(upstream.identity)) {
@@ -107,6 +144,11 @@ export function checkUpstream(
       })
     seen.add(name.toLowerCase())
   }
+}
+
+function isSameHost(left: string, right: string): boolean {
+  if (reachOf(left) === 'loopback' && reachOf(right) === 'loopback') return true
+  return left.replace(/^\[|\]$/g, '').toLowerCase() === right.toLowerCase()
 }
 
 /** A name that a server could fold into one of ours, or into framing, is never let through (SECURITY rule 6). */

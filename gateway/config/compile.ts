@@ -10,7 +10,8 @@ import { literalPrefix, type Pattern, parsePattern } from '../route/pattern.ts'
 import { isOwnPath, type Snapshot } from '../snapshot.ts'
 import { compileIdentity, namesOf } from '../transform/identity.ts'
 import { compileAccess, isAllDenied } from './access.ts'
-import { checkHeaderNames, checkOrigin, checkTrust, checkUpstream } from './checks.ts'
+import { checkAdmin, checkHeaderNames, checkOrigin, checkTrust, checkUpstream } from './checks.ts'
+import { checkTokens } from './credential-checks.ts'
 import { type Issue, issueAt, type Path, type Places, placeName, type Trouble } from './issues.ts'
 import type { GatewayConfig, RouteConfig, UpstreamConfig } from './schema.ts'
 
@@ -44,6 +45,8 @@ export function compile(
   }
   checkOrigin(config, report, warn)
   checkTrust(config.trust, report)
+  checkTokens(config, report)
+  checkAdmin(config, report)
 
   const upstreams = new Map<string, Upstream>()
   for (const [id, upstream] of Object.entries(config.upstreams)) {
@@ -54,7 +57,9 @@ export function compile(
   for (const { identity } of upstreams.values()) {
     if (identity.preset === 'map') for (const name of namesOf(identity)) reservedNames.add(name)
   }
-  if (config.keys !== undefined) reservedNames.add(config.keys.header.toLowerCase())
+  // X-API-Key is kept back wherever a route does not ask for it by name; any other header of ours everywhere.
+  const keyHeader = config.keys?.header.toLowerCase() ?? 'x-api-key'
+  if (keyHeader !== 'x-api-key') reservedNames.add(keyHeader)
   const entries: RouteEntry[] = []
   for (const [text, route] of Object.entries(config.routes)) {
     checkHeaderNames(['routes', text], route, reservedNames, report)

@@ -78,7 +78,6 @@ const Introspection = z.strictObject({
     .min(1)
     .meta({
       description: 'Its secret, only as a reference.',
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax.
       examples: ['${env:INTROSPECTION_SECRET}'],
     }),
   prefix: z
@@ -133,7 +132,8 @@ const TokenIssuer = z.strictObject({
       examples: [['https://keys.example.net']],
     }),
   introspection: Introspection.optional().meta({
-    description: 'Asks the issuer about opaque tokens (RFC 7662).',
+    description:
+      'Asks the issuer about opaque tokens (RFC 7662); with its `url`, and neither `jwks` nor `keys`, about its JWTs too.',
     examples: [{ clientId: 'gateway', clientSecret: '${' + 'env:INTROSPECTION_SECRET}' }],
   }),
   claims: Claims.prefault({}).meta({

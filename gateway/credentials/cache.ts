@@ -40,4 +40,9 @@ export interface CredentialCache {
     nowMs: number,
     verify: () => Promise<Verified | Refusal>,
   ): Soon<Authentication | Refusal>
+  /**
+   * What this verifier found out is worthless from now on, as when a key left its key set: forgotten here, and not believed
+   * from Redis until nothing verified before can be left there.
+   */
+  dropVerifier(verifier: string): void
 }

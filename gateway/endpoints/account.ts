@@ -7,7 +7,7 @@ import { hostOf, type PageDeps } from './deps.ts'
 import { AccountForm, errorsOf, readForm } from './form.ts'
 import { type AccountView, accountPage, deviceOf, type SessionView } from './pages/account.ts'
 import { withReturn } from './pages/layout.ts'
-import { askProvider, isDone, outageOf, type ProviderAnswer } from './provider-call.ts'
+import { askProvider, isDone, outageOf, type ProviderAnswer, withRevocation } from './provider-call.ts'
 import { accountReturn } from './return-target.ts'
 import { endThisSession, goodbye } from './sign-out.ts'
 import { type Visitor, visitorOf } from './visitor.ts'
@@ -63,6 +63,7 @@ async function endOne(deps: PageDeps, request: Request, visitor: SignedIn, id: s
   if (found !== undefined) {
     const ended = await askProvider(deps, request, 'POST', '/revoke-session', { token: found.token })
     if (!isDone(ended)) return unable(deps, request, visitor, ended)
+    return withRevocation(await noticed(deps, 'session-ended', []), ended)
   }
   return noticed(deps, 'session-ended', [])
 }
@@ -72,7 +73,7 @@ async function endAll(deps: PageDeps, request: Request, visitor: SignedIn): Prom
   if (!isDone(answer)) return unable(deps, request, visitor, answer)
   // The cookie is of an ended session now, and asking about it yields the lines that remove it.
   const after = await visitorOf(deps, request)
-  return goodbye(after instanceof Refusal ? [] : after.setCookies)
+  return withRevocation(goodbye(after instanceof Refusal ? [] : after.setCookies), answer)
 }
 
 async function changePassword(
@@ -83,7 +84,7 @@ async function changePassword(
 ): Promise<Response> {
   const body = { currentPassword: form.current, newPassword: form.next, revokeOtherSessions: true }
   const answer = await askProvider(deps, request, 'POST', '/change-password', body)
-  if (isDone(answer)) return noticed(deps, 'password-changed', answer.setCookies)
+  if (isDone(answer)) return withRevocation(await noticed(deps, 'password-changed', answer.setCookies), answer)
   const passwordErrors = PASSWORD_COMPLAINTS[answer.code ?? '']
   if (passwordErrors === undefined) return unable(deps, request, visitor, answer)
   return render(deps, request, visitor, 422, { passwordErrors })

@@ -10,6 +10,8 @@ export interface ProviderAnswer {
   readonly body: unknown
   readonly setCookies: readonly string[]
   readonly retryAfterS: number | null
+  /** Value of Postern-Revocation: how soon every node has heard of what was revoked. Null when they all have. */
+  readonly revocation: string | null
 }
 
 /** Field lines of the visitor's request that the provider needs to judge it: who asks, from where, with what. */
@@ -43,7 +45,14 @@ export async function askProvider(
     body: parsed,
     setCookies: response.headers.getSetCookie(),
     retryAfterS: seconds(response.headers.get('retry-after') ?? response.headers.get('x-retry-after')),
+    revocation: response.headers.get('postern-revocation'),
   }
+}
+
+/** The page after it says so too. */
+export function withRevocation(response: Response, { revocation }: ProviderAnswer): Response {
+  if (revocation !== null) response.headers.set('postern-revocation', revocation)
+  return response
 }
 
 export function isDone(answer: ProviderAnswer): boolean {

@@ -5,7 +5,7 @@ import { cookieHeaders, pageAnswer, refusalAnswer, seeOther } from './answers.ts
 import { hostOf, type PageDeps } from './deps.ts'
 import { readForm } from './form.ts'
 import { signedOutPage, signOutPage } from './pages/sign-out.ts'
-import { askProvider, isDone } from './provider-call.ts'
+import { askProvider, isDone, withRevocation } from './provider-call.ts'
 import { displayName, visitorOf } from './visitor.ts'
 
 /**
@@ -40,7 +40,7 @@ export async function endThisSession(deps: PageDeps, request: Request): Promise<
     return pageAnswer(503, signOutPage({ host: hostOf(deps), who: displayName(visitor.principal), alert }))
   }
   const setCookies = isDone(answer) && answer.setCookies.length > 0 ? answer.setCookies : visitor.setCookies
-  return goodbye(setCookies)
+  return withRevocation(goodbye(setCookies), answer)
 }
 
 /** To the page that says it; with GET, so that going back and forth repeats nothing. */

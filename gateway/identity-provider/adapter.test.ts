@@ -1,146 +1,146 @@
-/** The choke point: no write escapes it, and what it announces comes after the write and covers everybody it touched. */
+/** The choke point: no write escapes it, a write and its entries are one, and what ends a password ends what was opened with it. */
 
-import type { DBAdapter, Where } from '@better-auth/core/db/adapter'
-import { describe, expect, test } from 'vitest'
-import { AUTH_SETTINGS, createStore, STORE_KINDS, startNode } from '../test/ports/identity.ts'
-import { revocationsOf, watchAdapter } from './adapter.ts'
-import { authOptions, createPlainAuth } from './auth.ts'
-import type { Revocation } from './revocations.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Database } from '../ports.ts'
+import { nameOf } from '../revocation/names.ts'
+import { openChoke, type TestChoke } from '../test/ports/choke.ts'
+import { createStore, PASSWORD, STORE_KINDS, type TestStore } from '../test/ports/identity.ts'
+import { revocation } from './consequences.ts'
 
-const eq = (field: string, value: Where['value']): Where => ({ field, value })
-const EVERYTHING = [{ kind: 'everything' }]
-const subject = (id: string) => ({ kind: 'subject', id })
-
-const writes: readonly (readonly [string, string, readonly Where[], unknown, readonly object[]])[] = [
-  ['a sign-out', 'session', [eq('token', 't_1')], null, [{ kind: 'session-token', token: 't_1' }]],
-  ['a session by id', 'session', [eq('id', 's_1')], null, [{ kind: 'session', id: 's_1' }]],
-  ['all sessions of a user', 'session', [eq('userId', 'u_1')], 131, [subject('u_1')]],
-  ['all but one', 'session', [eq('userId', 'u_1'), { ...eq('token', 't_1'), operator: 'ne' }], 3, [subject('u_1')]],
-  [
-    'several sessions',
-    'session',
-    [{ ...eq('token', ['t_1', 't_2']), operator: 'in' }],
-    2,
-    [
-      { kind: 'session-token', token: 't_1' },
-      { kind: 'session-token', token: 't_2' },
-    ],
-  ],
-  ['expired sessions', 'session', [{ ...eq('expiresAt', new Date()), operator: 'lt' }], 9, EVERYTHING],
-  ['a role, a ban or a name', 'user', [eq('id', 'u_1')], { id: 'u_1' }, [subject('u_1')]],
-  ['a user found by e-mail', 'user', [eq('email', 'a@example.com')], { id: 'u_1' }, [subject('u_1')]],
-  ['a user found by e-mail, whose row was lost', 'user', [eq('email', 'a@example.com')], null, EVERYTHING],
-  ['a password', 'account', [eq('userId', 'u_1'), eq('providerId', 'credential')], 1, [subject('u_1')]],
-  ['an account by its own id', 'account', [eq('id', 'a_1')], { id: 'a_1', userId: 'u_1' }, [subject('u_1')]],
-  ['a key', 'apikey', [eq('id', 'k_1')], { id: 'k_1', referenceId: 'u_1' }, [subject('u_1')]],
-  ['a membership', 'member', [eq('id', 'm_1')], null, EVERYTHING],
-  [
-    'either of two',
-    'user',
-    [
-      { ...eq('id', 'u_1'), connector: 'OR' },
-      { ...eq('id', 'u_2'), connector: 'OR' },
-    ],
-    null,
-    EVERYTHING,
-  ],
-  ['a name in any case', 'user', [{ ...eq('id', 'u_1'), mode: 'insensitive' }], null, EVERYTHING],
-  ['everything', 'session', [], 7, EVERYTHING],
-  ['what concerns no principal', 'verification', [eq('id', 'v_1')], null, []],
-]
-for (const [what, model, where, row, expected] of writes) {
-  test(`[FR-009] a write to ${what} revokes ${JSON.stringify(expected)}`, () => {
-    expect(revocationsOf(model, where, row)).toEqual(expected)
-  })
-}
+const READS = ['findOne', 'findMany', 'count', 'createSchema']
+const WRITES = ['create', 'update', 'updateMany', 'delete', 'deleteMany', 'consumeOne', 'incrementOne', 'transaction']
 
 for (const kind of STORE_KINDS) {
   describe(kind, () => {
-    test(`[FR-009] ${kind}: every method of the adapter that can write is watched, so a new one fails this test`, async () => {
-      const store = await createStore(kind)
-      const node = await startNode(store)
-      const options = authOptions(AUTH_SETTINGS, node.database.handle)
-      const { adapter } = await createPlainAuth(options).$context
-      const methods = Object.entries(adapter)
-        .filter(([, value]) => typeof value === 'function')
-        .map(([name]) => name)
-      const reads = ['findOne', 'findMany', 'count', 'createSchema']
-      const watched = [
-        'create',
-        'update',
-        'updateMany',
-        'delete',
-        'deleteMany',
-        'consumeOne',
-        'incrementOne',
-        'transaction',
-      ]
-      expect(methods.filter((name) => !reads.includes(name)).sort()).toEqual([...watched].sort())
-      const wrapped = watchAdapter(adapter, () => {}) as unknown as Record<string, unknown>
-      for (const name of watched)
-        expect(wrapped[name], name).not.toBe((adapter as unknown as Record<string, unknown>)[name])
-      await node.stop()
+    let store: TestStore
+    let database: Database
+    let node: TestChoke
+    beforeAll(async () => {
+      store = await createStore(kind)
+      database = await store.open()
+      node = await openChoke(database)
+    })
+    afterAll(async () => {
+      await database.close()
       await store.remove()
+    })
+    let users = 0
+    async function signUp() {
+      users += 1
+      const email = `user-${users}@example.com`
+      const { user, token } = await node.auth.api.signUpEmail({ body: { email, password: PASSWORD, name: 'Ada' } })
+      return { id: user.id, token: token!, email }
+    }
+    const signIn = (email: string, password = PASSWORD) => node.auth.api.signInEmail({ body: { email, password } })
+    const sessionsOf = async (id: string) =>
+      (await database.query('select token from session where "userId" = $1', [id])).length
+    const byId = (value: string) => [{ field: 'id', value }]
+    const ofUser = (value: string) => [{ field: 'userId', value }]
+
+    test(`[FR-034] ${kind}: every method of the adapter that can write is watched, so a new one fails this test`, () => {
+      const { adapter } = node.choke
+      const plain = node.plain as unknown as Record<string, unknown>
+      const methods = Object.keys(adapter).filter((name) => typeof plain[name] === 'function')
+      expect(methods.filter((name) => !READS.includes(name)).sort()).toEqual([...WRITES].sort())
+      for (const name of WRITES)
+        expect((adapter as unknown as Record<string, unknown>)[name], name).not.toBe(plain[name])
+    })
+
+    test(`[FR-034] ${kind}: several writes of one transaction become entries at its end, and none when it fails`, async () => {
+      const { id } = await signUp()
+      const head = await node.head()
+      const ending = (isFailing: boolean) =>
+        node.choke.adapter.transaction(async (inner) => {
+          await inner.update({ model: 'user', where: byId(id), update: { name: 'Eve' } })
+          await inner.deleteMany({ model: 'session', where: ofUser(id) })
+          if (isFailing) throw new Error('changed my mind')
+        })
+      await expect(ending(true)).rejects.toThrow('changed my mind')
+      expect([await node.head(), await sessionsOf(id)]).toEqual([head, 1])
+      await ending(false)
+      expect(await node.since(head)).toEqual([`refresh subject:${id}`])
+      expect(await sessionsOf(id)).toBe(0)
+    })
+
+    test(`[FR-034] ${kind}: a write whose entry cannot be written did not happen`, async () => {
+      const { id, token } = await signUp()
+      const head = await node.head()
+      await database.query('update postern_log set id = $1', ['away'])
+      await expect(node.choke.adapter.deleteMany({ model: 'session', where: ofUser(id) })).rejects.toThrow('counter')
+      await expect(
+        node.choke.adapter.delete({ model: 'session', where: [{ field: 'token', value: token }] }),
+      ).rejects.toThrow()
+      await database.query('update postern_log set id = $1', ['log'])
+      expect([await node.head(), await sessionsOf(id)]).toEqual([head, 1])
+    })
+
+    test(`[FR-034] ${kind}: what is told after the commit is what stands in the log`, async () => {
+      const from = node.committed.length
+      const { written } = await node.choke.run(async (_, revoke) =>
+        revoke([revocation('end', nameOf.key('k_1'), 1000)]),
+      )
+      expect(node.committed.slice(from)).toEqual(written)
+      expect((await node.entries.reader.read(written[0]!.entry.sequence)).rows).toEqual([written[0]!.row])
+    })
+
+    const ending: readonly (readonly [string, (id: string, email: string) => Promise<unknown>])[] = [
+      [
+        'a password set by its account',
+        (id) => node.choke.adapter.updateMany({ model: 'account', where: ofUser(id), update: { password: 'x' } }),
+      ],
+      ['a ban', (id) => node.choke.adapter.update({ model: 'user', where: byId(id), update: { banned: true } })],
+      [
+        'a new e-mail',
+        (id, email) =>
+          node.choke.adapter.update({
+            model: 'user',
+            where: [{ field: 'email', value: email }],
+            update: { email: `new-${id.toLowerCase()}@example.com` },
+          }),
+      ],
+      [
+        'a way to sign in while the e-mail is unproven',
+        (id) =>
+          node.choke.adapter.create({
+            model: 'account',
+            data: {
+              userId: id,
+              accountId: 'x',
+              providerId: 'x',
+              issuer: 'x',
+              createdAt: new Date(),
+              updatedAt: new Date(),
+            },
+          }),
+      ],
+    ]
+    for (const [what, act] of ending) {
+      test(`[FR-034] ${kind}: ${what} ends the sessions in the same transaction`, async () => {
+        const { id, email } = await signUp()
+        await signIn(email)
+        const head = await node.head()
+        expect(await sessionsOf(id)).toBe(2)
+        await act(id, email)
+        expect(await sessionsOf(id)).toBe(0)
+        expect(await node.since(head)).toEqual([`refresh subject:${id}`])
+      })
+    }
+
+    test(`[FR-034] ${kind}: other changes of a user leave the sessions alone`, async () => {
+      const { id } = await signUp()
+      await node.choke.adapter.update({ model: 'user', where: byId(id), update: { role: 'editor', name: 'Eve' } })
+      expect(await sessionsOf(id)).toBe(1)
+    })
+
+    test(`[FR-034] ${kind}: a password of whoever it may be is not set at all`, async () => {
+      const { id } = await signUp()
+      const writing = node.choke.adapter.updateMany({
+        model: 'account',
+        where: [{ field: 'providerId', value: 'credential' }],
+        update: { password: 'x' },
+      })
+      await expect(writing).rejects.toThrow('nobody can tell')
+      expect(await database.query('select 1 from account where password = $1 and "userId" = $2', ['x', id])).toEqual([])
     })
   })
 }
-
-/** An adapter whose writes settle when the test says so. */
-function slowAdapter() {
-  let settle: { resolve: (value: unknown) => void; reject: (error: unknown) => void } | null = null
-  const write = () => new Promise((resolve, reject) => (settle = { resolve, reject }))
-  const adapter = {
-    id: 'slow',
-    update: write,
-    deleteMany: write,
-    transaction: async (work: (inner: unknown) => Promise<unknown>) => {
-      const result = await work(adapter)
-      await write()
-      return result
-    },
-  }
-  return { adapter: adapter as unknown as DBAdapter, settle: () => settle! }
-}
-
-async function turns(): Promise<void> {
-  for (let at = 0; at < 10; at += 1) await Promise.resolve()
-}
-
-test('[FR-009] a revocation is announced once the write has settled, never before: else a look-up in between would be believed', async () => {
-  const { adapter, settle } = slowAdapter()
-  const announced: Revocation[] = []
-  const watched = watchAdapter(adapter, (found) => announced.push(...found))
-  const writing = watched.deleteMany({ model: 'session', where: [eq('userId', 'u_1')] })
-  await turns()
-  expect(announced).toEqual([])
-  settle().resolve(1)
-  await writing
-  expect(announced).toEqual([subject('u_1')])
-})
-
-test('[FR-009] a write that failed is announced too, for it may have happened', async () => {
-  const { adapter, settle } = slowAdapter()
-  const announced: Revocation[] = []
-  const watched = watchAdapter(adapter, (found) => announced.push(...found))
-  const writing = watched.deleteMany({ model: 'session', where: [eq('userId', 'u_1')] })
-  settle().reject(new Error('connection lost'))
-  await expect(writing).rejects.toThrow('connection lost')
-  expect(announced).toEqual([subject('u_1')])
-})
-
-test('[FR-009] in a transaction nothing is announced before the commit', async () => {
-  const { adapter, settle } = slowAdapter()
-  const announced: Revocation[] = []
-  const watched = watchAdapter(adapter, (found) => announced.push(...found))
-  const writing = watched.transaction(async (inner) => {
-    const deleting = inner.deleteMany({ model: 'session', where: [eq('userId', 'u_1')] })
-    settle().resolve(1)
-    await deleting
-  })
-  await turns()
-  await turns()
-  expect(announced).toEqual([])
-  settle().resolve(null)
-  await writing
-  expect(announced).toEqual([subject('u_1')])
-})

@@ -1,7 +1,9 @@
 /** What an upstream is told under our signature, and for how long it holds. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { generateSigningKey, importSigningKey } from '../jwt/keys.ts'
 import type { Principal } from '../model.ts'
+import { EVERYTHING } from '../revocation/names.ts'
 import {
   claimsOf,
   createStore,
@@ -11,6 +13,9 @@ import {
   type TestNode,
   type TestStore,
 } from '../test/ports/identity.ts'
+import { scriptedRevocations } from '../test/support/revocations.ts'
+import { createAssertions } from './assertions.ts'
+import type { SigningKeys } from './signing-keys.ts'
 
 let store: TestStore
 let node: TestNode
@@ -69,9 +74,28 @@ test('[FR-008] whoever differs in any fact, or in the upstream, gets an assertio
     { methods: [] },
     { authenticatedAtMs: null },
     { emailVerified: true },
+    { source: 'another' },
+    { keyId: 'another' },
   ]
   for (const change of others) expect(await assert({ ...principal, ...change })).not.toBe(jws)
   expect(await assert(principal, 'billing')).not.toBe(jws)
+})
+
+test('[FR-034] a revocation evicts what was signed before it, even where every fact stayed the same', async () => {
+  const revocations = scriptedRevocations()
+  const facts = { sessionId: 's_1', keyId: 'k_1', source: 'ci', subject: 'ci:u_1' }
+  const store = { signerAt: () => signer } as unknown as SigningKeys
+  const signing = await generateSigningKey()
+  const signer = { kid: signing.kid, privateKey: await importSigningKey(signing.privateJwk) }
+  const assertions = createAssertions(store, ORIGIN, revocations, fail)
+  const ask = () => assertions.assertionFor({ ...principal, ...facts }, 'books', nowMs)
+  for (const name of ['subject:ci:u_1', 'session:s_1', 'key:k_1', 'issuer:ci', EVERYTHING]) {
+    const jws = await ask()
+    revocations.revoke('subject:somebody else')
+    expect(ask()).toBe(jws)
+    revocations.revoke(name)
+    expect(await ask()).not.toBe(jws)
+  }
 })
 
 test('[FR-008] what is served always has twenty seconds to live, and is renewed while it still serves', async () => {
@@ -102,3 +126,7 @@ test('[FR-008] an assertion opens nothing here: not as a token, and not by its k
   const { kid } = headerOf(await assert())
   expect(keys.map((key) => (key as { kid: string }).kid)).toContain(kid)
 })
+
+function fail(error: unknown): void {
+  throw error
+}

@@ -4,8 +4,9 @@
  */
 
 import { signClaims } from '../jwt/sign.ts'
-import type { Principal } from '../model.ts'
-import type { AssertionSource } from '../ports.ts'
+import type { Principal, Proof } from '../model.ts'
+import type { AssertionSource, Revocations } from '../ports.ts'
+import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
 import { boundedMap } from './bounded-map.ts'
 import { ASSERTION_LIFE_MS, type SigningKeys } from './signing-keys.ts'
 
@@ -21,13 +22,20 @@ interface Assertion {
   readonly jws: string
   readonly issuedAtMs: number
   readonly expiresAtMs: number
+  readonly proof: Proof
 }
 
 /**
- * Remembered twice: by principal, the same object for as long as a session's entry lives, and by every fact that is
- * signed. A revoked session has no principal any more, and one that changed has other facts, so neither finds an old one.
+ * Remembered twice: by principal, the same object for as long as what is remembered of its credential lives, and by every
+ * fact that is signed. What was revoked has no principal any more, or a new one of new facts; a revocation that concerns the
+ * facts ends what was signed of them, even where they stayed the same.
  */
-export function createAssertions(keys: SigningKeys, origin: string, log: (error: unknown) => void): AssertionSource {
+export function createAssertions(
+  keys: SigningKeys,
+  origin: string,
+  revocations: Pick<Revocations, 'sequence' | 'isDead'>,
+  log: (error: unknown) => void,
+): AssertionSource {
   const byPrincipal = new WeakMap<Principal, Map<string, Assertion>>()
   const byFacts = boundedMap<Assertion>(ASSERTIONS_MAX)
   const signing = new Map<string, Promise<Assertion>>()
@@ -42,7 +50,8 @@ export function createAssertions(keys: SigningKeys, origin: string, log: (error:
 
   function renew(principal: Principal, upstreamId: string, nowMs: number): string | Promise<string> {
     const facts = factsOf(principal, upstreamId)
-    const known = byFacts.get(facts)
+    const signed = byFacts.get(facts)
+    const known = signed === undefined || revocations.isDead(signed.proof) ? undefined : signed
     const left = known === undefined ? 0 : lifeLeft(known, nowMs)
     if (known !== undefined && left > RENEW_LEFT_MS) {
       remember(principal, upstreamId, known)
@@ -71,6 +80,7 @@ export function createAssertions(keys: SigningKeys, origin: string, log: (error:
   }
 
   async function signNow(principal: Principal, upstreamId: string, nowMs: number): Promise<Assertion> {
+    const proof: Proof = { sequence: revocations.sequence, names: namesOf(principal), issuedAtMs: null }
     const iat = Math.floor(nowMs / 1000)
     const exp = iat + ASSERTION_LIFE_MS / 1000
     const jws = await signClaims(keys.signerAt(nowMs), ASSERTION_TYPE, {
@@ -85,7 +95,7 @@ export function createAssertions(keys: SigningKeys, origin: string, log: (error:
       ...(principal.methods.length === 0 ? {} : { amr: principal.methods }),
       ...(principal.authenticatedAtMs === null ? {} : { auth_time: Math.floor(principal.authenticatedAtMs / 1000) }),
     })
-    return { jws, issuedAtMs: nowMs, expiresAtMs: exp * 1000 }
+    return { jws, issuedAtMs: nowMs, expiresAtMs: exp * 1000, proof }
   }
 
   function remember(principal: Principal, upstreamId: string, assertion: Assertion): void {
@@ -100,12 +110,22 @@ function lifeLeft(assertion: Assertion, nowMs: number): number {
   return nowMs < assertion.issuedAtMs - 1000 ? 0 : assertion.expiresAtMs - nowMs
 }
 
-/** Every fact that `signNow` signs, unambiguously. */
+function namesOf({ subject, sessionId, keyId, source }: Principal): readonly string[] {
+  const names = [nameOf.subject(subject), nameOf.issuer(source ?? OWN_SOURCE)]
+  if (sessionId !== null) names.push(nameOf.session(sessionId))
+  if (keyId !== null) names.push(nameOf.key(keyId))
+  return names
+}
+
+/** Every fact that `signNow` signs, and who vouches for them, unambiguously. */
 function factsOf(principal: Principal, upstreamId: string): string {
-  const { subject, issuer, email, emailVerified, roles, sessionId, methods, authenticatedAtMs } = principal
+  const { subject, issuer, source, keyId, email, emailVerified, roles, sessionId, methods, authenticatedAtMs } =
+    principal
   return JSON.stringify([
     upstreamId,
     issuer,
+    source,
+    keyId,
     subject,
     email,
     emailVerified,

@@ -6,9 +6,12 @@
 import { apiKey } from '@better-auth/api-key'
 import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { type BetterAuthOptions, betterAuth } from 'better-auth'
+import { hashPassword, verifyPassword } from 'better-auth/crypto'
 import { admin, bearer, jwt, organization } from 'better-auth/plugins'
 import type { RateRule } from '../model.ts'
 import type { Counters } from '../ports.ts'
+import { LOG_TABLES } from './log-store.ts'
+import { currentFacts } from './request-facts.ts'
 import { TOKEN_KEY_OPTIONS } from './token-keys.ts'
 
 export const BASE_PATH = '/api/auth'
@@ -16,6 +19,7 @@ export const CLIENT_ADDRESS_HEADER = 'x-postern-client-ip'
 const TOKEN_LIFE = '15m'
 const PASSWORD_CHARS_MIN = 8
 const PASSWORD_CHARS_MAX = 128
+const KEY_LIFE_DAYS_MAX = 3650
 
 export interface AuthSettings {
   readonly origin: string
@@ -58,6 +62,7 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       minPasswordLength: PASSWORD_CHARS_MIN,
       maxPasswordLength: PASSWORD_CHARS_MAX,
       revokeSessionsOnPasswordReset: true,
+      password: { hash: hashPassword, verify: verifyAndRemember },
     },
     session: {
       expiresIn: Math.max(1, Math.floor(settings.idleMs / 1000)),
@@ -114,9 +119,15 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       },
     },
     plugins: [
+      LOG_TABLES,
       admin(),
       organization({ allowUserToCreateOrganization: false }),
-      apiKey(),
+      apiKey({
+        enableMetadata: true,
+        // The gateway counts requests and reads keys itself: a limit and a write per request are not wanted here.
+        rateLimit: { enabled: false },
+        keyExpiration: { minExpiresIn: 0, maxExpiresIn: KEY_LIFE_DAYS_MAX },
+      }),
       bearer({ requireSignature: true }),
       jwt({
         disableSettingJwtHeader: true,
@@ -132,6 +143,7 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
             name: user.name,
             roles: rolesOf(user),
             sid: session.id,
+            jti: crypto.randomUUID(),
           }),
         },
       }),
@@ -163,6 +175,14 @@ interface HookContext {
 function isRemembered(context: HookContext | null): boolean {
   if (context?.path === '/change-password') return !(context.headers?.get('cookie') ?? '').includes('dont_remember=')
   return context?.body?.rememberMe !== false
+}
+
+/** The session that follows is only for an account that still has the password that was compared. */
+async function verifyAndRemember(given: { readonly hash: string; readonly password: string }): Promise<boolean> {
+  const isRight = await verifyPassword({ ...given })
+  const facts = isRight ? await currentFacts() : null
+  if (facts !== null) facts.comparedHash = given.hash
+  return isRight
 }
 
 /** An error with a status below 500 is an ordinary answer; any other ends the request, and the handler says so once. */

@@ -11,6 +11,7 @@ import { BASE_PATH } from './auth.ts'
 import type { CookieCodec } from './cookie.ts'
 import type { Endings } from './endings.ts'
 import { type Door, doorFor, FRESH_MS } from './paths.ts'
+import { withFacts } from './request-facts.ts'
 import type { Resolved, Sessions } from './sessions.ts'
 
 export interface HandlerDeps {
@@ -23,6 +24,7 @@ export interface HandlerDeps {
   readonly serve: (request: Request) => Promise<Response>
   readonly endings: Endings
   readonly publicKeys: () => Promise<object>
+  readonly maxStalenessMs: number
   readonly nowMs: () => number
   readonly log: (error: unknown) => void
 }
@@ -50,13 +52,16 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   const { origin, cookieName, cookies, sessions, nowMs, log } = deps
   const rememberName = cookieName.replace('session_token', 'dont_remember')
   let hashing = 0
-  const signingIn = new Set<Promise<unknown>>()
 
   return async (request) => {
     const requestId = request.headers.get('x-request-id') ?? ''
     try {
-      const answer = await answerTo(request)
-      return answer instanceof Refusal ? problem(answer, requestId) : answer
+      const { result, facts } = await withFacts(() => answerTo(request))
+      const answer = result instanceof Refusal ? problem(result, requestId) : result
+      // Some nodes hear of it when they read the log next (SECURITY rule 23).
+      if (facts.isUncarried)
+        answer.headers.set('postern-revocation', `within=${Math.ceil(deps.maxStalenessMs / 1000)}s`)
+      return answer
     } catch (error) {
       log(error)
       return problem(new Refusal('session.unavailable'), requestId)
@@ -82,33 +87,25 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const body = request.method === 'GET' ? null : await bodyFor(path, request)
     if (body instanceof Response) return body
     const ended = await endSessions(path, caller, body)
-    const response = ended ?? (await (HASHING.has(path) ? serveHashing : serve)(path, rebuilt(request, caller, body)))
+    const response = ended ?? (await (HASHING.has(path) ? serveHashing : serve)(rebuilt(request, caller, body)))
     return finish(path, caller, response)
   }
 
-  function serve(path: string, request: Request): Promise<Response> {
-    const work = deps.serve(request)
-    if (path === '/sign-in/email') {
-      signingIn.add(work)
-      const done = (): void => {
-        signingIn.delete(work)
-      }
-      work.then(done, done)
-    }
-    return withDeadline(work)
+  function serve(request: Request): Promise<Response> {
+    return withDeadline(deps.serve(request))
   }
 
   /**
    * Hashing a password keeps one of the few threads busy that name look-ups and files need too, so only so many are hashed
    * at once, wherever the requests come from.
    */
-  async function serveHashing(path: string, request: Request): Promise<Response> {
+  async function serveHashing(request: Request): Promise<Response> {
     if (hashing >= HASHING_MAX) {
       return failure(503, 'BUSY', 'Too many people are signing in. Try again in a moment.', { 'retry-after': '1' })
     }
     hashing += 1
     try {
-      return await serve(path, request)
+      return await serve(request)
     } finally {
       hashing -= 1
     }
@@ -231,7 +228,6 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     const isSignIn = path === '/sign-in/email' || path === '/sign-up/email'
     // One browser, one session: the one that signing in replaces must not live on (CWE-384).
     if (isSignIn && response.ok && isReplaced) await endOwn(caller)
-    if (path === '/change-password' && response.ok) await endLateSignIns(caller, fresh)
     const headers = new Headers(response.headers)
     headers.set('cache-control', 'no-store')
     const retryAfter = headers.get('x-retry-after')
@@ -242,18 +238,6 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
 
   async function endOwn({ token, besideToken }: Caller): Promise<void> {
     for (const own of new Set([token, besideToken])) if (own !== null) await deps.endings.endToken(own)
-  }
-
-  /** A sign-in under way may have compared the old password a moment before it changed, and makes its session after. */
-  async function endLateSignIns({ principal }: Caller, setCookies: readonly string[]): Promise<void> {
-    if (principal === null || signingIn.size === 0) return
-    const own = setCookies.find((cookie) => cookie.startsWith(`${cookieName}=`)) ?? ''
-    const [value = ''] = own.slice(cookieName.length + 1).split(';')
-    const token = cookies.open(value)?.token
-    await withDeadline(Promise.allSettled(signingIn))
-    await (token === undefined
-      ? deps.endings.endAllOf(principal.subject)
-      : deps.endings.endAllButOne(principal.subject, token))
   }
 
   function problem(refusal: Refusal, requestId: string): Response {

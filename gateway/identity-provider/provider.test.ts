@@ -36,6 +36,8 @@ for (const kind of STORE_KINDS) {
     }
     const ENDED: Authentication = {
       principal: null,
+      proofs: [],
+      rate: null,
       setCookies: [`${COOKIE}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`],
     }
 
@@ -84,7 +86,7 @@ for (const kind of STORE_KINDS) {
       await client.signUp('bad@example.com')
       const { token } = (await (await client.send('GET', '/token')).json()) as { token: string }
       const { subject } = (await principalOf(client.session))!
-      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ subject })
+      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ principal: { subject } })
       await node.users.ban(subject, 'spam', null)
       expect(await whoIs(client.session)).toEqual(ENDED)
       expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ reason: 'token.session-ended' })
@@ -110,10 +112,12 @@ for (const kind of STORE_KINDS) {
       await client.signUp('role@example.com')
       const { token } = (await (await client.send('GET', '/token')).json()) as { token: string }
       const { subject } = (await principalOf(client.session))!
-      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ roles: ['user'] })
+      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ principal: { roles: ['user'] } })
       await node.users.setRoles(subject, ['editor', 'reader'])
       expect(await principalOf(client.session)).toMatchObject({ roles: ['editor', 'reader'] })
-      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ roles: ['editor', 'reader'] })
+      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({
+        principal: { roles: ['editor', 'reader'] },
+      })
     })
 
     test('[FR-009] changing the password ends the other sessions and renews this one, asked to or not', async () => {
@@ -165,8 +169,9 @@ for (const kind of STORE_KINDS) {
       await client.signUp('token@example.com')
       const { token } = (await (await client.send('GET', '/token')).json()) as { token: string }
       const session = (await principalOf(client.session))!
-      const principal = await node.tokens.verifyToken(token, Date.now())
-      expect(principal).toMatchObject({ ...session, credential: 'token', expiresAtMs: expect.any(Number) })
+      expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({
+        principal: { ...session, credential: 'token', tokenId: expect.any(String), expiresAtMs: expect.any(Number) },
+      })
       expect(node.tokens.verifyToken(token, Date.now())).not.toBeInstanceOf(Promise)
       await client.send('POST', '/sign-out')
       expect(await node.tokens.verifyToken(token, Date.now())).toMatchObject({ reason: 'token.session-ended' })
@@ -178,7 +183,7 @@ for (const kind of STORE_KINDS) {
       const { token } = (await (await client.send('GET', '/token')).json()) as { token: string }
       const claims = claimsOf(token)
       expect(Object.keys(claims).sort()).toEqual(
-        ['aud', 'email', 'email_verified', 'exp', 'iat', 'iss', 'name', 'roles', 'sid', 'sub'].sort(),
+        ['aud', 'email', 'email_verified', 'exp', 'iat', 'iss', 'jti', 'name', 'roles', 'sid', 'sub'].sort(),
       )
       expect(claims.exp - claims.iat).toBe(900)
     })
@@ -189,7 +194,9 @@ for (const kind of STORE_KINDS) {
       await client.signUp('two-nodes@example.com')
       const { token } = (await (await client.send('GET', '/token')).json()) as { token: string }
       expect(await principalOf(client.session, other)).toMatchObject({ email: 'two-nodes@example.com' })
-      expect(await other.tokens.verifyToken(token, Date.now())).toMatchObject({ email: 'two-nodes@example.com' })
+      expect(await other.tokens.verifyToken(token, Date.now())).toMatchObject({
+        principal: { email: 'two-nodes@example.com' },
+      })
       const kids = async (on: TestNode) =>
         (await on.provider.publicKeys()).keys.map((key) => (key as { kid: string }).kid)
       expect(await kids(other)).toEqual(await kids(node))

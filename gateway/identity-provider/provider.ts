@@ -5,33 +5,43 @@
 
 import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { getMigrations } from 'better-auth/db/migration'
+import { type CredentialEngine, createCredentialCache } from '../credentials/engine.ts'
 import type { RateRule } from '../model.ts'
 import type {
   AssertionSource,
+  Carrier,
   Counters,
+  CredentialStore,
   Database,
   IdentityProvider,
+  KeyVerifier,
   Primitives,
   Sealer,
-  SessionSource,
   TokenVerifier,
+  UserDirectory,
 } from '../ports.ts'
-import { watchAdapter } from './adapter.ts'
+import { createFollower, type Follower } from '../revocation/follower.ts'
+import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { chokePoint } from './adapter.ts'
+import { apiKeyRows } from './api-key-rows.ts'
+import { type ApiKeys, createApiKeys, createKeyVerifier, type KeySettings } from './api-keys.ts'
 import { createAssertions } from './assertions.ts'
 import { type AuthSettings, authOptions, createAuth, createPlainAuth } from './auth.ts'
 import { cookieCodec } from './cookie.ts'
 import { createEndings } from './endings.ts'
 import { createHandler } from './handler.ts'
 import { keyStore, migrateKeyStore } from './key-store.ts'
+import { logSeal, logStore } from './log-store.ts'
 import { quietLog } from './quiet.ts'
-import { createRevocations } from './revocations.ts'
+import { createRevoker, type Revoker } from './revoker.ts'
 import { createSealer } from './sealer.ts'
 import { deriveKeys } from './secrets.ts'
 import { sessionRows } from './session-rows.ts'
-import { createSessions } from './sessions.ts'
+import { createSessions, type Sessions } from './sessions.ts'
 import { createSigningKeys, RELOAD_MS } from './signing-keys.ts'
 import { createTokenKeys, prepareTokenKeys } from './token-keys.ts'
 import { createTokens } from './tokens.ts'
+import { userDirectory } from './user-directory.ts'
 import { createUsers, type Users } from './users.ts'
 
 export interface IdentityOptions {
@@ -44,8 +54,19 @@ export interface IdentityOptions {
   readonly database: Database
   readonly primitives: Primitives
   readonly counters: Counters
+  /** Null without Redis: other nodes then learn of a revocation when they read the log next. */
+  readonly carrier: Carrier | null
+  /** No other process serves from this database. */
+  readonly isAlone: boolean
+  /** Null without Redis: each node then remembers credentials for itself. */
+  readonly credentialStore: CredentialStore | null
   readonly login: LoginSettings
+  /** Null, or absent, where the policy takes no API keys. */
+  readonly keys?: KeySettings | null
+  /** As `revocation.maxStaleness`. */
+  readonly maxStalenessMs: number
   readonly nowMs: () => number
+  readonly monotonicMs: () => number
   /** Hears of outages and of what needs an operator; never of a secret. */
   readonly log: (error: unknown) => void
 }
@@ -61,16 +82,29 @@ export interface LoginSettings {
 
 export interface OpenIdentityProvider {
   readonly provider: IdentityProvider
-  readonly sessions: SessionSource
+  readonly sessions: Sessions
   readonly tokens: TokenVerifier
   readonly assertions: AssertionSource
   readonly sealer: Sealer
   readonly users: Users
+  readonly directory: UserDirectory
+  /** Null where the policy takes no API keys. */
+  readonly keys: KeyVerifier | null
+  readonly apiKeys: ApiKeys
+  /** What verified credentials of every kind are remembered in. */
+  readonly credentials: CredentialEngine
+  readonly revocations: Follower
+  readonly revoker: Revoker
   /** Stops the timers. The database stays its opener's to close. */
   close(): void
 }
 
 const EXPIRED_KEPT_MS = 86_400_000
+/** How often the log is read where nothing carries it faster; a read is one small statement. */
+const POLL_MS_MAX = 1000
+/** Verified credentials in memory; one takes some 2 KiB. */
+const CREDENTIALS_MAX = 50_000
+const CREDENTIAL_BYTES_MAX = 67_108_864
 
 export async function openIdentityProvider(options: IdentityOptions): Promise<OpenIdentityProvider> {
   const { origin, cookieName, database, primitives, login, nowMs } = options
@@ -93,27 +127,67 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
   const writes = plain.adapter
   const lookups = (await createPlainAuth(authOptions(settings, database.readHandle)).$context).adapter
 
+  const seals = logSeal(primitives, keys.logSeal)
+  const entries = logStore({ database, writes, seals, nowMs, log })
   await database.withMigrationLock(async () => {
     const { runMigrations } = await getMigrations(authOptions(settings, database.handle))
     await runMigrations()
     await migrateKeyStore(database)
     await prepareTokenKeys(plain, nowMs())
+    await entries.prepare()
   })
 
-  const revocations = createRevocations()
-  const watched = watchAdapter(writes, revocations.revoke)
-  const auth = createAuth(authOptions(settings, () => watched))
+  const revocations = createFollower({
+    reader: entries.reader,
+    seal: seals,
+    carrier: options.carrier,
+    isAlone: options.isAlone,
+    maxStalenessMs: options.maxStalenessMs,
+    pollMs: options.carrier === null ? Math.min(POLL_MS_MAX, options.maxStalenessMs / 2) : options.maxStalenessMs / 2,
+    nowMs,
+    monotonicMs: options.monotonicMs,
+    log,
+    // An older copy of the database knows nothing of what was revoked since it was made.
+    onRewind: () => {
+      revoker.revoke({ kind: 'everything' }).catch(log)
+    },
+  })
+  const choke = chokePoint(writes, {
+    append: entries.append,
+    committed: (written) => revocations.commit(written).catch(() => false),
+    uncertain: () => {
+      void revocations.catchUp()
+    },
+    sha256: primitives.sha256,
+    nowMs,
+  })
+  const revoker = createRevoker({ choke, nowMs })
+  const auth = createAuth(authOptions(settings, () => choke.adapter))
   const context = await auth.$context
-  const endings = createEndings(watched)
+  const endings = createEndings(choke.adapter)
+  const directory = userDirectory(lookups)
+  const keyDeps = { rows: apiKeyRows(lookups), directory }
+  const keySettings = options.keys ?? null
   const cookies = cookieCodec(
     primitives,
     keys.provider.map((key) => key.value),
     { name: cookieName, isSecure: origin.startsWith('https:') },
   )
+  const credentials = createCredentialCache({
+    revocations,
+    store: options.credentialStore,
+    sealer: createSealer(primitives, keys.credentialSeal),
+    primitives,
+    nameKey: keys.credentialName,
+    entriesMax: CREDENTIALS_MAX,
+    bytesMax: CREDENTIAL_BYTES_MAX,
+    log,
+  })
   const sessions = createSessions({
     rows: sessionRows(lookups, writes),
     cookies,
-    revocations,
+    credentials,
+    primitives,
     settings: { issuer: origin, idleMs: login.idleMs, maxMs: login.maxMs },
     log,
   })
@@ -124,13 +198,21 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     withLock: database.withMigrationLock,
     log,
   })
-  await Promise.all([tokenKeys.refresh(nowMs()), signingKeys.refresh(nowMs())])
+  await Promise.all([revocations.start(), tokenKeys.refresh(nowMs()), signingKeys.refresh(nowMs())]).catch((error) => {
+    revocations.close()
+    throw error
+  })
 
+  const unsubscribe = revocations.subscribe((names) => {
+    const isKey = names === null || [...names].some((name) => name.startsWith(nameOf.kid(OWN_SOURCE, '')))
+    if (isKey) tokenKeys.refresh(nowMs()).catch(log)
+  })
   const stop = repeat(RELOAD_MS, async () => {
     const results = await Promise.allSettled([
       tokenKeys.refresh(nowMs()),
       signingKeys.refresh(nowMs()),
       removeExpired(writes, nowMs()),
+      entries.prune(nowMs()),
     ])
     for (const result of results) if (result.status === 'rejected') log(result.reason)
   })
@@ -148,6 +230,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
         serve: (request) => auth.handler(request),
         endings,
         publicKeys,
+        maxStalenessMs: options.maxStalenessMs,
         nowMs,
         log,
       }),
@@ -155,11 +238,24 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
       isReady: () => database.isReady(),
     },
     sessions,
-    tokens: createTokens({ origin, keys: tokenKeys, sessions }),
-    assertions: createAssertions(signingKeys, origin, log),
+    tokens: createTokens({ origin, keys: tokenKeys, sessions, credentials, primitives }),
+    assertions: createAssertions(signingKeys, origin, revocations, log),
     sealer: createSealer(primitives, keys.seal),
     users: createUsers(auth, context, endings),
-    close: stop,
+    directory,
+    keys:
+      keySettings === null
+        ? null
+        : createKeyVerifier({ ...keyDeps, origin, settings: keySettings, credentials, primitives }),
+    apiKeys: createApiKeys({ ...keyDeps, prefix: keySettings?.prefix ?? null, auth, revoker, nowMs }),
+    credentials,
+    revocations,
+    revoker,
+    close() {
+      stop()
+      unsubscribe()
+      revocations.close()
+    },
   }
 }
 

@@ -9,6 +9,10 @@ export interface DerivedKeys {
   readonly provider: readonly { readonly version: number; readonly value: string }[]
   readonly seal: readonly Uint8Array[]
   readonly keyEncryption: readonly Uint8Array<ArrayBuffer>[]
+  readonly logSeal: readonly Uint8Array[]
+  readonly credentialSeal: readonly Uint8Array[]
+  /** What a remembered credential is named by in a shared store: the newest secret's only, for it is no loss to forget one. */
+  readonly credentialName: Uint8Array
 }
 
 /** RFC 2104 wants a key as strong as the hash; nothing shorter than this can be. */
@@ -28,6 +32,9 @@ export function deriveKeys(primitives: Primitives, secrets: readonly string[]): 
     })),
     seal: derive('return-seal'),
     keyEncryption: derive('key-encryption').map((key) => new Uint8Array(key)),
+    logSeal: derive('revocation-log'),
+    credentialSeal: derive('credential-seal'),
+    credentialName: primitives.hkdfSha256(distinct[0]!, 'credential-name'),
   }
 }
 

@@ -1,6 +1,7 @@
 /** Sessions as the database holds them, read past every cache, and the one write this gateway makes to them: a later end. */
 
 import type { DBAdapter } from '@better-auth/core/db/adapter'
+import type { LocalUser } from '../ports.ts'
 
 /** A session and the user it belongs to. All that a Principal is made of. */
 export interface SessionRow {
@@ -12,14 +13,7 @@ export interface SessionRow {
   readonly methods: readonly string[]
   /** False when the person asked not to be remembered: the cookie then ends with the browser. */
   readonly isRemembered: boolean
-  readonly user: {
-    readonly id: string
-    readonly email: string | null
-    readonly emailVerified: boolean
-    readonly name: string | null
-    readonly roles: readonly string[]
-    readonly bannedUntilMs: number | null
-  }
+  readonly user: LocalUser
 }
 
 export type SessionKey = { readonly token: string } | { readonly id: string }
@@ -30,7 +24,7 @@ export interface SessionRows {
   extend(token: string, expiresAtMs: number, nowMs: number): Promise<boolean>
 }
 
-type Columns = Readonly<Record<string, unknown>>
+export type Columns = Readonly<Record<string, unknown>>
 
 export function sessionRows(lookups: DBAdapter, writes: DBAdapter): SessionRows {
   return {
@@ -63,14 +57,19 @@ function parseRow(row: Columns): SessionRow | null {
     authenticatedAtMs: row.authenticatedAt == null ? null : time(row.authenticatedAt),
     methods: words(row.amr, ' '),
     isRemembered: row.isRemembered !== false,
-    user: {
-      id: text(columns.id),
-      email: optionalText(columns.email),
-      emailVerified: columns.emailVerified === true,
-      name: optionalText(columns.name),
-      roles: words(columns.role, ','),
-      bannedUntilMs: bannedUntil(columns),
-    },
+    user: parseUser(columns),
+  }
+}
+
+/** Throws on a row that makes no sense, as `parseRow` does. */
+export function parseUser(columns: Columns): LocalUser {
+  return {
+    id: text(columns.id),
+    email: optionalText(columns.email),
+    emailVerified: columns.emailVerified === true,
+    name: optionalText(columns.name),
+    roles: words(columns.role, ','),
+    bannedUntilMs: bannedUntil(columns),
   }
 }
 
@@ -79,18 +78,18 @@ function bannedUntil(user: Columns): number | null {
   return user.banExpires == null ? Number.POSITIVE_INFINITY : time(user.banExpires)
 }
 
-function text(value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw new TypeError('a session row lacks a text it must have')
+export function text(value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw new TypeError('a row lacks a text it must have')
   return value
 }
 
-function optionalText(value: unknown): string | null {
+export function optionalText(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-function time(value: unknown): number {
+export function time(value: unknown): number {
   const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : Number.NaN
-  if (Number.isNaN(ms)) throw new TypeError('a session row lacks a time it must have')
+  if (Number.isNaN(ms)) throw new TypeError('a row lacks a time it must have')
   return ms
 }
 

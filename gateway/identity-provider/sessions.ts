@@ -1,33 +1,31 @@
 /**
- * Who a session cookie speaks for. In memory an answer is a value, not a promise; a miss is one shared look-up with a
- * deadline; and what has been revoked is never answered from memory, nor from a look-up that began before.
+ * Who a session speaks for, by its cookie, its signed token as a bearer, or the `sid` of a token of ours. In memory an answer
+ * is a value, not a promise; a miss is one shared look-up with a deadline (credentials/engine.ts); what ended is never answered.
  */
 
+import type { CacheScope, Verified } from '../credentials/cache.ts'
+import type { CredentialEngine, Entry, Search } from '../credentials/engine.ts'
 import { type Authentication, type Principal, Refusal, type Soon } from '../model.ts'
-import type { SessionSource } from '../ports.ts'
-import { boundedMap } from './bounded-map.ts'
+import type { Primitives, SessionSource } from '../ports.ts'
+import { nameOf } from '../revocation/names.ts'
 import type { CookieCodec } from './cookie.ts'
-import type { Revocable, Revocations } from './revocations.ts'
 import type { SessionKey, SessionRow, SessionRows } from './session-rows.ts'
 
-/** A session as last read, or the absence of one. */
-export interface LiveSession extends Revocable {
-  readonly principal: Principal | null
-  readonly readAtMs: number
-  readonly staleAtMs: number
-  /** Answer to a cookie, made once. */
-  readonly authentication: Authentication
-}
-
 export interface Sessions extends SessionSource {
-  /** The session a token names by `sid`; its principal is null when it has ended. */
-  verifyId(id: string, nowMs: number): Soon<LiveSession | Refusal>
+  /** The session a token names by `sid`, or `token.session-ended`. */
+  verifyId(id: string, nowMs: number): Soon<Entry | Refusal>
+  /**
+   * A signed session token presented as a bearer token: `token.malformed` for what we did not sign, `token.session-ended` for
+   * what has ended, and never a cookie.
+   */
+  verifyBearer(value: string, nowMs: number): Soon<Authentication | Refusal>
   /** As `verifyCookie`, with the session's own token for the identity provider. */
-  resolveCookie(cookie: string, nowMs: number): Soon<Resolved | Refusal>
+  resolveCookie(cookie: string, nowMs: number): Promise<Resolved | Refusal>
 }
 
 export interface Resolved {
-  readonly session: LiveSession
+  /** Both null when the session has ended. */
+  readonly session: { readonly principal: Principal | null; readonly sessionToken: string | null }
   readonly setCookies: readonly string[]
 }
 
@@ -37,134 +35,123 @@ export interface SessionSettings {
   readonly maxMs: number
 }
 
-/** What was read is believed this long, counted from before the read; in the meantime revocations of this node apply at once. */
-const ENTRY_LIFE_MS = 5000
-const ENTRIES_MAX = 50_000
+/** What was read is believed this long, counted from before the read. Revocation does not wait for it: the log is asked each time. */
+const ENTRY_LIFE_MS = 60_000
+/** A session that should have been extended and could not be is tried again soon. */
+const UNEXTENDED_LIFE_MS = 5000
 const LOOKUP_DEADLINE_MS = 250
-/** Look-ups under way at once. A database that hangs must not collect waiting requests without end. */
-const LOOKUPS_MAX = 512
-const ATTEMPTS_MAX = 3
 
+const NONE: readonly string[] = Object.freeze([])
+const ENDED = Object.freeze(new Refusal('token.session-ended'))
+const MALFORMED_TOKEN = Object.freeze(new Refusal('token.malformed'))
 const UNAVAILABLE = Object.freeze(new Refusal('session.unavailable'))
-
-interface Flight {
-  readonly sequence: number
-  readonly found: Promise<Resolved>
-}
 
 export function createSessions(deps: {
   readonly rows: SessionRows
   readonly cookies: CookieCodec
-  readonly revocations: Revocations
+  readonly credentials: CredentialEngine
+  readonly primitives: Primitives
   readonly settings: SessionSettings
   readonly log: (error: unknown) => void
 }): Sessions {
-  const { rows, cookies, revocations, settings, log } = deps
-  const byCookie = boundedMap<LiveSession>(ENTRIES_MAX)
-  const byId = boundedMap<LiveSession>(ENTRIES_MAX)
-  const flights = new Map<string, Flight>()
-  let lookups = 0
+  const { rows, cookies, credentials, primitives, settings, log } = deps
   /** A session is extended at most this often, so that idling is measured to a twentieth. */
   const extendEveryMs = settings.idleMs / 20
+  const verifier = primitives.sha256(JSON.stringify([settings.issuer, settings.idleMs, settings.maxMs]))
+  const byCookie: CacheScope = { kind: 'session', verifier, ended: ENDED }
+  const byToken: CacheScope = { kind: 'session-token', verifier, ended: ENDED }
+  const byId: CacheScope = { kind: 'session-id', verifier, ended: ENDED }
   const malformed = Object.freeze(new Refusal('session.malformed', { setCookies: [cookies.remove] }))
-  const ended: Authentication = Object.freeze({
+  const ended = Object.freeze<Authentication>({
     principal: null,
-    proofs: NONE as readonly never[],
+    proofs: Object.freeze([]),
     rate: null,
     setCookies: Object.freeze([cookies.remove]),
   })
 
-  return { verifyCookie, resolveCookie, verifyId }
-
-  function verifyCookie(cookie: string, nowMs: number): Soon<Authentication | Refusal> {
-    const known = byCookie.get(cookie)
-    if (known !== undefined && isUsable(known, nowMs)) return known.authentication
-    const found = resolveUnknown(cookie, nowMs)
-    if (found instanceof Refusal) return found
-    return found.then((resolved) => (resolved instanceof Refusal ? resolved : authenticationOf(resolved)))
+  return {
+    verifyCookie(cookie, nowMs) {
+      const found = findSigned(cookie, nowMs)
+      if (found instanceof Promise) return found.then((later) => cookieAnswer(later, true))
+      return cookieAnswer(found, false)
+    },
+    async resolveCookie(cookie, nowMs) {
+      const found = findSigned(cookie, nowMs)
+      const answer = cookieAnswer(await found, found instanceof Promise)
+      if (answer instanceof Refusal) return answer
+      const { principal, setCookies } = answer
+      const sessionToken = principal === null ? null : cookies.open(cookie)!.token
+      return { session: { principal, sessionToken }, setCookies }
+    },
+    verifyBearer(value, nowMs) {
+      const found = findSigned(value, nowMs)
+      return found instanceof Promise ? found.then(bearerAnswer) : bearerAnswer(found)
+    },
+    verifyId(id, nowMs) {
+      const framed = credentials.frame(byId, id)
+      const key = credentials.keyOf(framed)
+      const remembered = credentials.known(key, nowMs) ?? credentials.failed(key, nowMs)
+      if (remembered !== undefined) return remembered
+      return credentials.find(
+        key,
+        searchFor(byId, framed, () => read({ id }, nowMs, true)),
+        nowMs,
+      )
+    },
   }
 
-  function resolveCookie(cookie: string, nowMs: number): Soon<Resolved | Refusal> {
-    const known = byCookie.get(cookie)
-    if (known !== undefined && isUsable(known, nowMs)) {
-      return { session: known, setCookies: known.authentication.setCookies }
-    }
-    return resolveUnknown(cookie, nowMs)
-  }
-
-  function verifyId(id: string, nowMs: number): Soon<LiveSession | Refusal> {
-    const known = byId.get(id)
-    if (known !== undefined && isUsable(known, nowMs)) return known
-    return lookUp(`id:${id}`, nowMs, () => read({ id }, nowMs, true)).then((found) =>
-      found instanceof Refusal ? found : found.session,
+  /** By the text as presented, so that what is in memory costs no second check of its signature. Null for what we did not sign. */
+  function findSigned(value: string, nowMs: number): Soon<Entry | Refusal | null> {
+    const key = credentials.keyOf(credentials.frame(byCookie, value))
+    const remembered = credentials.known(key, nowMs) ?? credentials.failed(key, nowMs)
+    if (remembered !== undefined) return remembered
+    const opened = cookies.open(value)
+    if (opened === null) return null
+    const { token, isNewest } = opened
+    // Whoever still holds a cookie of an older secret needs a new one, which takes the row.
+    const sharedAs = isNewest ? credentials.frame(byToken, token) : null
+    return credentials.find(
+      key,
+      searchFor(byCookie, sharedAs, () => read({ token }, nowMs, isNewest)),
+      nowMs,
     )
   }
 
-  function resolveUnknown(cookie: string, nowMs: number): Refusal | Promise<Resolved | Refusal> {
-    const opened = cookies.open(cookie)
-    if (opened === null) return malformed
-    const { token, isNewest } = opened
-    return lookUp(`cookie:${cookie}`, nowMs, async () => {
-      const resolved = await read({ token }, nowMs, isNewest)
-      byCookie.set(cookie, resolved.session)
-      return resolved
-    })
+  function searchFor(scope: CacheScope, sharedAs: string | null, verify: Search['verify']): Search {
+    return { scope, sharedAs, waitMsMax: LOOKUP_DEADLINE_MS, unavailable: UNAVAILABLE, verify }
   }
 
-  /**
-   * One look-up for all who ask at once. One that began before a revocation serves nobody who came after it, so it is
-   * joined only while nothing at all has been revoked since.
-   */
-  function lookUp(name: string, nowMs: number, begin: () => Promise<Resolved>): Promise<Resolved | Refusal> {
-    const running = flights.get(name)
-    if (running !== undefined && running.sequence === revocations.sequence) return withDeadline(running.found, nowMs)
-    if (lookups >= LOOKUPS_MAX) return Promise.resolve(UNAVAILABLE)
-    lookups += 1
-    const flight: Flight = { sequence: revocations.sequence, found: begin() }
-    flights.set(name, flight)
-    const landed = (): void => {
-      lookups -= 1
-      if (flights.get(name) === flight) flights.delete(name)
-    }
-    flight.found.then(landed, (error: unknown) => {
-      landed()
-      log(error)
-    })
-    return withDeadline(flight.found, nowMs)
+  function cookieAnswer(found: Entry | Refusal | null, isNews: boolean): Authentication | Refusal {
+    if (found === null) return malformed
+    if (found instanceof Refusal) return found.reason === ENDED.reason ? ended : found
+    return isNews ? found.news : found.authentication
   }
 
-  async function withDeadline(found: Promise<Resolved>, nowMs: number): Promise<Resolved | Refusal> {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const deadline = new Promise<Refusal>((resolve) => {
-      timer = setTimeout(() => resolve(UNAVAILABLE), LOOKUP_DEADLINE_MS)
-    })
-    try {
-      const resolved = await Promise.race([found, deadline])
-      if (resolved instanceof Refusal) return resolved
-      // It may have ended between the look-up and now; whoever asks again gets the truth.
-      return isUsable(resolved.session, nowMs) ? resolved : UNAVAILABLE
-    } catch {
-      return UNAVAILABLE // said once, where the look-up landed
-    } finally {
-      clearTimeout(timer)
-    }
+  function bearerAnswer(found: Entry | Refusal | null): Authentication | Refusal {
+    if (found === null) return MALFORMED_TOKEN
+    return found instanceof Refusal ? found : found.authentication
   }
 
-  /** Reads until nothing that concerns the session has been revoked during the read. */
-  async function read(key: SessionKey, nowMs: number, isNewest: boolean): Promise<Resolved> {
-    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
-      const { sequence } = revocations
-      const row = await rows.find(key)
-      const usable = row !== null && isCurrent(row, nowMs) ? row : null
-      const extended = usable === null || 'id' in key ? usable : await extendIfDue(usable, nowMs)
-      const session = liveSession(key, extended, sequence, nowMs)
-      if (revocations.isDead(session)) continue
-      if (extended !== null) byId.set(extended.id, session)
-      else if ('id' in key) byId.set(key.id, session)
-      const isNews = extended !== null && (!isNewest || extended !== usable)
-      return { session, setCookies: isNews ? [setCookieFor(extended, nowMs)] : session.authentication.setCookies }
-    }
-    throw new Error('the session changed during each of several look-ups')
+  async function read(key: SessionKey, nowMs: number, isNewest: boolean): ReturnType<Search['verify']> {
+    const row = await rows.find(key)
+    if (row === null || !isCurrent(row, nowMs)) return ENDED
+    const extended = 'id' in key ? row : await extendIfDue(row, nowMs)
+    if (extended === null) return ENDED
+    const isNews = !isNewest || extended !== row
+    return { ...verifiedBy(key, extended, nowMs), setCookies: isNews ? [setCookieFor(extended, nowMs)] : NONE }
+  }
+
+  function verifiedBy(key: SessionKey, row: SessionRow, nowMs: number): Verified {
+    const endsAtMs = endOf(row)
+    const principal = principalOf(row, settings.issuer, endsAtMs)
+    const dueAtMs = 'id' in key ? Number.POSITIVE_INFINITY : extensionDueAtMs(row)
+    const staleAtMs = Math.min(nowMs + ENTRY_LIFE_MS, dueAtMs > nowMs ? dueAtMs : nowMs + UNEXTENDED_LIFE_MS, endsAtMs)
+    const names = [
+      nameOf.subject(principal.subject),
+      nameOf.session(row.id),
+      nameOf.sessionToken(primitives.sha256(row.token)),
+    ]
+    return { principal, names: Object.freeze(names), issuedAtMs: row.createdAtMs, rate: null, staleAtMs }
   }
 
   function isCurrent(row: SessionRow, nowMs: number): boolean {
@@ -177,10 +164,16 @@ export function createSessions(deps: {
     return Math.min(row.expiresAtMs, row.createdAtMs + settings.maxMs)
   }
 
+  /** When enough of the idle time has been used to write a later end; never, once that end is the last. */
+  function extensionDueAtMs(row: SessionRow): number {
+    const dueAtMs = row.expiresAtMs + extendEveryMs - settings.idleMs
+    return dueAtMs + settings.idleMs <= row.createdAtMs + settings.maxMs ? dueAtMs : Number.POSITIVE_INFINITY
+  }
+
   /** Slides the idle end. A database that can be read but not written still knows who is there. */
   async function extendIfDue(row: SessionRow, nowMs: number): Promise<SessionRow | null> {
+    if (extensionDueAtMs(row) > nowMs) return row
     const expiresAtMs = Math.min(nowMs + settings.idleMs, row.createdAtMs + settings.maxMs)
-    if (expiresAtMs - row.expiresAtMs < extendEveryMs) return row
     try {
       return (await rows.extend(row.token, expiresAtMs, nowMs)) ? { ...row, expiresAtMs } : null
     } catch (error) {
@@ -192,42 +185,6 @@ export function createSessions(deps: {
   function setCookieFor(row: SessionRow, nowMs: number): string {
     return cookies.set(row.token, row.isRemembered ? endOf(row) - nowMs : null)
   }
-
-  function liveSession(key: SessionKey, row: SessionRow | null, sequence: number, nowMs: number): LiveSession {
-    const staleAtMs = nowMs + ENTRY_LIFE_MS
-    if (row === null) {
-      const sessionToken = 'token' in key ? key.token : null
-      const sessionId = 'id' in key ? key.id : null
-      const facts = { sequence, subject: null, sessionId, sessionToken, readAtMs: nowMs, staleAtMs }
-      return Object.freeze({ ...facts, principal: null, authentication: ended })
-    }
-    const principal = principalOf(row, settings.issuer, endOf(row))
-    return Object.freeze<LiveSession>({
-      sequence,
-      subject: principal.subject,
-      sessionId: row.id,
-      sessionToken: row.token,
-      readAtMs: nowMs,
-      staleAtMs: Math.min(staleAtMs, principal.expiresAtMs),
-      principal,
-      authentication: Object.freeze({ principal, proofs: [], rate: null, setCookies: NONE }),
-    })
-  }
-
-  /** A clock that was set back makes an entry look unread yet; it is then read again. */
-  function isUsable(session: LiveSession, nowMs: number): boolean {
-    return nowMs < session.staleAtMs && nowMs >= session.readAtMs - CLOCK_STEP_MS && !revocations.isDead(session)
-  }
-}
-
-const NONE: readonly string[] = Object.freeze([])
-/** Requests are stamped before they are handled, so a later one may carry a slightly earlier time. */
-const CLOCK_STEP_MS = 1000
-
-function authenticationOf({ session, setCookies }: Resolved): Authentication {
-  return setCookies === session.authentication.setCookies
-    ? session.authentication
-    : { ...session.authentication, setCookies }
 }
 
 function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Principal {

@@ -3,13 +3,22 @@
 import { expect, test } from 'vitest'
 import { generateSigningKey, importSigningKey, keyFinder } from '../jwt/keys.ts'
 import { signClaims } from '../jwt/sign.ts'
-import type { Principal } from '../model.ts'
-import type { LiveSession, Sessions } from './sessions.ts'
+import { type Authentication, Refusal } from '../model.ts'
+import { primitives } from '../node/crypto.ts'
+import { EVERYTHING } from '../revocation/names.ts'
+import { cacheOf, principalNamed } from '../test/support/credentials.ts'
+import { scriptedRevocations } from '../test/support/revocations.ts'
+import type { Sessions } from './sessions.ts'
 import type { TokenKeys } from './token-keys.ts'
 import { createTokens } from './tokens.ts'
 
 const ORIGIN = 'https://books.example.com'
 const NOW_MS = 1_800_000_000_000
+
+const sessionOf = (more: object) => ({
+  principal: principalNamed('u_1', { expiresAtMs: NOW_MS + 60_000, roles: ['user'], sessionId: 's_1', ...more }),
+  proof: { sequence: 0, names: ['session:s_1'], issuedAtMs: NOW_MS },
+})
 
 /** A verifier over one key and one session; how often the keys are read again is counted. */
 async function stage() {
@@ -26,15 +35,32 @@ async function stage() {
       find = keyFinder({ keys: state.published })
     },
   }
-  const live = {
-    principal: { subject: 'u_1', expiresAtMs: NOW_MS + 60_000, roles: ['user'] },
-  } as unknown as LiveSession
-  const sessions = { verifyId: () => live } as unknown as Sessions
-  const tokens = createTokens({ origin: ORIGIN, keys, sessions })
-  const claims = { iss: ORIGIN, aud: ORIGIN, sub: 'u_1', sid: 's_1', exp: NOW_MS / 1000 + 900 }
+  const revocations = scriptedRevocations()
+  const credentials = cacheOf({ revocations })
+  const session = { row: sessionOf({}), reads: 0 }
+  const sessions = {
+    verifyId() {
+      session.reads += 1
+      return session.row
+    },
+  } as unknown as Sessions
+  const tokens = createTokens({ origin: ORIGIN, keys, sessions, credentials, primitives })
+  const claims = {
+    iss: ORIGIN,
+    aud: ORIGIN,
+    sub: 'u_1',
+    sid: 's_1',
+    jti: 't_1',
+    iat: NOW_MS / 1000 - 1,
+    exp: NOW_MS / 1000 + 900,
+  }
   return {
     tokens,
     state,
+    session,
+    kid,
+    revocations,
+    credentials,
     claims,
     sign: (more: object) => signClaims({ kid, privateKey }, 'JWT', { ...claims, ...more }),
   }
@@ -53,9 +79,9 @@ test('[FR-010] a token without a session is refused, though we signed it', async
 test('[FR-010] a remembered token ends with its expiry, and its principal with whichever ends first', async () => {
   const { tokens, sign } = await stage()
   const token = await sign({ exp: NOW_MS / 1000 + 30 })
-  const principal = (await tokens.verifyToken(token, NOW_MS)) as Principal
-  expect(principal.expiresAtMs).toBe(NOW_MS + 30_000)
-  expect(tokens.verifyToken(token, NOW_MS + 34_000)).toBe(principal)
+  const found = (await tokens.verifyToken(token, NOW_MS)) as Authentication
+  expect(found.principal!.expiresAtMs).toBe(NOW_MS + 30_000)
+  expect(tokens.verifyToken(token, NOW_MS + 34_000)).toBe(found)
   expect(await tokens.verifyToken(token, NOW_MS + 36_000)).toMatchObject({ reason: 'token.expired' })
 })
 
@@ -70,7 +96,7 @@ test('[FR-010] a key that another node has just made is found, and strangers can
   }
   expect(state.reads).toBe(1)
   state.published.push(other.publicJwk)
-  expect(await tokens.verifyToken(token, NOW_MS + 5001)).toMatchObject({ subject: 'u_1' })
+  expect(await tokens.verifyToken(token, NOW_MS + 5001)).toMatchObject({ principal: { subject: 'u_1' } })
 })
 
 test('[FR-023] an unknown key while the store is down is "cannot tell", and known keys go on verifying', async () => {
@@ -80,5 +106,57 @@ test('[FR-023] an unknown key while the store is down is "cannot tell", and know
   const privateKey = await importSigningKey(other.privateJwk)
   const token = await signClaims({ kid: other.kid, privateKey }, 'JWT', claims)
   expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'keys.unavailable' })
-  expect(await tokens.verifyToken(await sign({}), NOW_MS)).toMatchObject({ subject: 'u_1' })
+  expect(await tokens.verifyToken(await sign({}), NOW_MS)).toMatchObject({ principal: { subject: 'u_1' } })
+})
+
+test('[FR-010] what the token says of roles counts for nothing: its session is asked each time', async () => {
+  const { tokens, sign, session } = await stage()
+  const token = await sign({ roles: ['admin'], scope: 'all', email: 'root@example.com', email_verified: true })
+  const first = (await tokens.verifyToken(token, NOW_MS)) as Authentication
+  expect(first.principal).toMatchObject({
+    roles: ['user'],
+    scopes: [],
+    email: null,
+    credential: 'token',
+    tokenId: 't_1',
+  })
+  session.row = sessionOf({ roles: ['demoted'] })
+  expect(tokens.verifyToken(token, NOW_MS)).toMatchObject({ principal: { roles: ['demoted'] } })
+  session.row = new Refusal('token.session-ended') as never
+  expect(tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'token.session-ended' })
+  expect(session.reads).toBe(3)
+})
+
+test('[FR-034] a token carries its own proof beside its session’s', async () => {
+  const { tokens, sign, kid } = await stage()
+  expect(await tokens.verifyToken(await sign({}), NOW_MS)).toMatchObject({
+    proofs: [
+      { names: ['token:postern:t_1', `kid:postern:${kid}`, 'issuer:postern'], issuedAtMs: NOW_MS - 1000 },
+      { names: ['session:s_1'] },
+    ],
+  })
+  const unnamed = (await tokens.verifyToken(await sign({ jti: undefined }), NOW_MS)) as Authentication
+  expect(unnamed.proofs[0]!.names[0]).toMatch(/^token:postern:#[\w-]{43}$/)
+})
+
+test('[FR-037] a token is refused once its jti, its key, the issuer or everything was ended, from memory and anew', async () => {
+  for (const at of [0, 1, 2, 3]) {
+    const { tokens, sign, kid, revocations } = await stage()
+    const token = await sign({})
+    await tokens.verifyToken(token, NOW_MS)
+    const name = ['token:postern:t_1', `kid:postern:${kid}`, 'issuer:postern', EVERYTHING][at]!
+    revocations.revoke(name, 'end', NOW_MS)
+    expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'token.revoked' })
+    expect(await tokens.verifyToken(token, NOW_MS + 11_000)).toMatchObject({ reason: 'token.revoked' })
+  }
+})
+
+test('[FR-032] tokens forged in our name are verified once, whoever sends them again, and never shared', async () => {
+  const { tokens, sign, credentials } = await stage()
+  const [header, , signature] = (await sign({})).split('.')
+  const body = Buffer.from(JSON.stringify({ sub: 'admin' })).toString('base64url')
+  const forged = `${header}.${body}.${signature}`
+  expect(await tokens.verifyToken(forged, NOW_MS)).toMatchObject({ reason: 'token.signature' })
+  expect(tokens.verifyToken(forged, NOW_MS)).toMatchObject({ reason: 'token.signature' })
+  expect(credentials.status()).toMatchObject({ entries: 0, misses: 1, negativeHits: 1 })
 })

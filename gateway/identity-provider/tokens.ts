@@ -3,55 +3,81 @@
  * behind it lives, and what its user may do, is asked every time (SECURITY rule 17).
  */
 
-import { type Claims, isCurrent, type TokenRules, verifyClaims } from '../jwt/verify.ts'
+import type { CacheScope, Verified } from '../credentials/cache.ts'
+import type { CredentialEngine, Entry, Search } from '../credentials/engine.ts'
+import { type Claims, LEEWAY_SECONDS, principalOf, type TokenRules, verifyClaims } from '../jwt/verify.ts'
 import { type Authentication, type Principal, Refusal, type Soon } from '../model.ts'
-import type { TokenVerifier } from '../ports.ts'
-import { boundedMap } from './bounded-map.ts'
-import type { LiveSession, Sessions } from './sessions.ts'
+import type { Primitives, TokenVerifier } from '../ports.ts'
+import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { fromBase64Url } from './base64.ts'
+import type { Sessions } from './sessions.ts'
 import type { TokenKeys } from './token-keys.ts'
 
-const TOKENS_MAX = 20_000
 /** Tokens with an unknown `kid` make us read the keys at most this often, whoever sends them. */
 const REFRESH_EVERY_MS = 5000
 const REFRESH_DEADLINE_MS = 250
 
 const SESSION_ENDED = Object.freeze(new Refusal('token.session-ended'))
+const REVOKED = Object.freeze(new Refusal('token.revoked'))
 const WITHOUT_SESSION = Object.freeze(new Refusal('token.malformed', { log: 'no sid' }))
 const KEYS_UNAVAILABLE = Object.freeze(new Refusal('keys.unavailable'))
 
-interface Known {
-  readonly claims: Claims
-  readonly sessionId: string
-  session: LiveSession | null
-  authentication: Authentication | null
+/** What a token and its session came to. */
+interface Assembled {
+  readonly session: Entry
+  readonly authentication: Authentication
 }
 
 export function createTokens(deps: {
   readonly origin: string
   readonly keys: TokenKeys
   readonly sessions: Sessions
+  readonly credentials: CredentialEngine
+  readonly primitives: Primitives
 }): TokenVerifier {
-  const { keys, sessions } = deps
-  const rules: TokenRules = { issuer: deps.origin, audience: deps.origin, keys: keys.finder }
-  const verified = boundedMap<Known>(TOKENS_MAX)
+  const { origin, keys, sessions, credentials, primitives } = deps
+  const rules: TokenRules = { issuer: origin, audience: origin, keys: keys.finder }
+  const scope: CacheScope = { kind: 'own-token', verifier: primitives.sha256(origin), ended: REVOKED }
+  const assembled = new WeakMap<Entry, Assembled>()
   let refreshedAtMs = Number.NEGATIVE_INFINITY
 
   return {
     verifyToken(token, nowMs) {
-      const known = verified.get(token)
-      if (known !== undefined && isCurrent(known.claims, nowMs)) return bySession(known, nowMs)
-      return verifyUnknown(token, nowMs)
+      const key = credentials.keyOf(credentials.frame(scope, token))
+      const known = credentials.known(key, nowMs)
+      if (known !== undefined) return bySession(known, nowMs)
+      const failed = credentials.failed(key, nowMs)
+      if (failed !== undefined) return failed
+      return credentials
+        .find(key, searchFor(token, nowMs), nowMs)
+        .then((found) => (found instanceof Refusal ? found : bySession(found, nowMs)))
     },
   }
 
-  async function verifyUnknown(token: string, nowMs: number): Promise<Authentication | Refusal> {
+  /** Not shared: to check a signature takes no longer than to ask Redis, and says more. */
+  function searchFor(token: string, nowMs: number): Search {
+    const verify = () => verifySignature(token, nowMs)
+    return { scope, sharedAs: null, waitMsMax: null, unavailable: KEYS_UNAVAILABLE, verify }
+  }
+
+  /** Who the claims speak for; none of it counts but the session's name, the subject and the token's own end. */
+  async function verifySignature(token: string, nowMs: number): Promise<Verified | Refusal> {
     const claims = await verifyWithFreshKeys(token, nowMs)
     if (claims instanceof Refusal) return claims
-    const sessionId = claims.sid
-    if (typeof sessionId !== 'string' || sessionId === '') return WITHOUT_SESSION
-    const known: Known = { claims, sessionId, session: null, authentication: null }
-    verified.set(token, known)
-    return bySession(known, nowMs)
+    const principal = principalOf(claims)
+    if (principal.sessionId === null) return WITHOUT_SESSION
+    const names = [
+      nameOf.token(OWN_SOURCE, principal.tokenId ?? `#${primitives.sha256(token)}`),
+      nameOf.kid(OWN_SOURCE, kidOf(token)),
+      nameOf.issuer(OWN_SOURCE),
+    ]
+    return {
+      principal,
+      names: Object.freeze(names),
+      issuedAtMs: typeof claims.iat === 'number' ? claims.iat * 1000 : null,
+      rate: null,
+      staleAtMs: (claims.exp + LEEWAY_SECONDS) * 1000,
+    }
   }
 
   /** Another node may have made the key a moment ago. */
@@ -64,27 +90,41 @@ export function createTokens(deps: {
     return isFresh ? verifyClaims(rules, token, nowMs) : KEYS_UNAVAILABLE
   }
 
-  function bySession(known: Known, nowMs: number): Soon<Authentication | Refusal> {
-    const found = sessions.verifyId(known.sessionId, nowMs)
-    return found instanceof Promise ? found.then((session) => assemble(known, session)) : assemble(known, found)
+  function bySession(token: Entry, nowMs: number): Soon<Authentication | Refusal> {
+    const found = sessions.verifyId(token.principal.sessionId!, nowMs)
+    return found instanceof Promise ? found.then((session) => assemble(token, session)) : assemble(token, found)
   }
 
   /** Made once per reading of the session, so a hit allocates nothing. */
-  function assemble(known: Known, session: LiveSession | Refusal): Authentication | Refusal {
+  function assemble(token: Entry, session: Entry | Refusal): Authentication | Refusal {
     if (session instanceof Refusal) return session
-    if (session.principal === null || session.principal.subject !== known.claims.sub) return SESSION_ENDED
-    if (known.session === session && known.authentication !== null) return known.authentication
-    known.session = session
-    const principal = principalOf(known.claims, session.principal)
-    known.authentication = Object.freeze({ principal, proofs: [], rate: null, setCookies: [] })
-    return known.authentication
+    if (session.principal.subject !== token.principal.subject) return SESSION_ENDED
+    const before = assembled.get(token)
+    if (before !== undefined && before.session === session) return before.authentication
+    const authentication = Object.freeze<Authentication>({
+      principal: joined(token.principal, session.principal),
+      proofs: Object.freeze([token.proof, session.proof]),
+      rate: null,
+      setCookies: NONE,
+    })
+    assembled.set(token, { session, authentication })
+    return authentication
   }
 }
 
-function principalOf(claims: Claims, principal: Principal): Principal {
-  const tokenId = typeof claims.jti === 'string' ? claims.jti : null
-  const expiresAtMs = Math.min(claims.exp * 1000, principal.expiresAtMs)
-  return Object.freeze<Principal>({ ...principal, credential: 'token', tokenId, expiresAtMs })
+const NONE: readonly string[] = Object.freeze([])
+
+/** The session's person, as the token presents them. */
+function joined(token: Principal, session: Principal): Principal {
+  const expiresAtMs = Math.min(token.expiresAtMs, session.expiresAtMs)
+  return Object.freeze<Principal>({ ...session, credential: 'token', tokenId: token.tokenId, expiresAtMs })
+}
+
+/** Of a token that has verified, so its header is known to be well-formed. */
+function kidOf(token: string): string {
+  const header: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(token.split('.')[0]!)!))
+  const { kid } = header as { readonly kid?: unknown }
+  return typeof kid === 'string' ? kid : ''
 }
 
 async function settlesInTime(work: Promise<void>): Promise<boolean> {

@@ -99,8 +99,8 @@ const MALFORMED = Object.freeze(new Refusal('token.malformed'))
  * RFC 7515 §7.1, and each part in the one spelling an encoder writes (RFC 4648 §3.5): bits left over must be zero.
  * Otherwise one signature has several texts, and whatever is remembered by text can be walked around.
  */
-export function isCanonical(token: string): boolean {
-  if (token.length > TOKEN_CHARS_MAX) return false
+export function isCanonical(token: string, charsMax = TOKEN_CHARS_MAX): boolean {
+  if (token.length > charsMax) return false
   const parts = token.split('.')
   return parts.length === 3 && parts.every(isCanonicalPart)
 }
@@ -114,14 +114,15 @@ function isCanonicalPart(part: string): boolean {
 }
 
 /** RFC 8725 §3.11: an assertion or any other kind of signed text is not a token, though a key of ours signed it. */
-function isTokenType(typ: unknown): boolean {
+export function isTokenType(typ: unknown): boolean {
   if (typ === undefined) return true
   if (typeof typ !== 'string') return false
   const type = typ.toLowerCase().replace(/^application\//, '')
   return type === 'jwt' || type === 'at+jwt'
 }
 
-function refusalFor(error: unknown): Refusal {
+/** What a thrown error says of the token; the sender's fault, whatever it is. */
+export function refusalFor(error: unknown): Refusal {
   if (error instanceof errors.JWTExpired) return new Refusal('token.expired')
   if (error instanceof errors.JWTClaimValidationFailed) return new Refusal(reasonForClaim(error.claim, error.reason))
   if (error instanceof errors.JWSSignatureVerificationFailed) return new Refusal('token.signature')

@@ -1,6 +1,7 @@
 /** One request and its answer from first to last: holds what `record` needs, and writes the record exactly once. */
 
-import { type Outcome, Refusal, type Refused } from '../model.ts'
+import { type Outcome, type RawHead, Refusal, type Refused } from '../model.ts'
+import { decide } from '../pipeline.ts'
 import { accessRecord } from '../record/access.ts'
 import type { Gateway } from './gateway.ts'
 
@@ -17,6 +18,19 @@ export interface Exchange {
 
 export function openExchange(gateway: Gateway, requestId: string, receivedAtMs: number): Exchange {
   return { gateway, requestId, receivedAtMs, outcome: null, failure: null, isRecorded: false }
+}
+
+/** A log that moves on faster than we can decide is one that we cannot follow. */
+const DECISIONS_MAX = 3
+const STALE = Object.freeze(new Refusal('revocation.stale'))
+
+/** A decision that an entry of the log or a stall of this process overtook is made again, with the log read first. */
+export async function decideAgain(exchange: Exchange, raw: RawHead, outcome: Outcome, times: number): Promise<Outcome> {
+  const { snapshot, ports } = exchange.gateway
+  const isKnown = ports.revocations === null || (await ports.revocations.catchUp())
+  exchange.outcome = outcome
+  if (!isKnown || times > DECISIONS_MAX) return failedExchange(exchange, STALE)
+  return decide(snapshot, ports, { ...raw, receivedAtMs: Date.now() })
 }
 
 /** Safe to call from every way an exchange can end; the first one counts. */

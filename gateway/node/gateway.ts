@@ -2,6 +2,7 @@
 
 import type { Ports } from '../ports.ts'
 import type { Snapshot } from '../snapshot.ts'
+import type { OpenExchanges } from './open-exchanges.ts'
 import type { OpenSockets } from './open-sockets.ts'
 import type { RelaySweep } from './relay-sweep.ts'
 import type { UpstreamPools } from './upstream-pool.ts'
@@ -18,4 +19,5 @@ export interface Gateway {
   readonly pools: UpstreamPools
   readonly sweep: RelaySweep
   readonly upgraded: OpenSockets
+  readonly exchanges: OpenExchanges
 }

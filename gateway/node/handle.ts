@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Refusal } from '../model.ts'
 import { decide } from '../pipeline.ts'
 import { answerFailure, bugAnswer, refusedAnswer, writeOwn } from './answer.ts'
-import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
+import { decideAgain, type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
 import { serveOwn } from './own.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
@@ -64,7 +64,11 @@ async function start(
     return null
   }
   const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, false)
-  const outcome = await decide(gateway.snapshot, gateway.ports, raw)
+  let outcome = await decide(gateway.snapshot, gateway.ports, raw)
+  // From here to the start of the relay nothing may be awaited.
+  for (let times = 1; outcome.kind === 'forward' && !gateway.exchanges.isCurrent(outcome); times++) {
+    outcome = await decideAgain(exchange, raw, outcome, times)
+  }
   exchange.outcome = outcome
   if (response.destroyed) return null
   if (outcome.kind === 'refuse') {

@@ -2,11 +2,13 @@
 
 import { pino } from 'pino'
 import type { AccessRecord } from '../model.ts'
-import type { Journal } from '../ports.ts'
+import type { AuditRecord, Journal } from '../ports.ts'
 
 export interface NodeJournal extends Journal {
   /** Something an operator should know. */
   note(message: string): void
+  /** What an administrator did, or was refused. */
+  audit(record: AuditRecord): void
   /** Writes what is buffered. */
   flush(): void
 }
@@ -31,6 +33,7 @@ export function jsonJournal(fileDescriptor = 1): NodeJournal {
       destination.write(`{"level":"${level}",${JSON.stringify(record).slice(1)}\n`)
     },
     fault: (requestId, error) => logger.error({ at: new Date().toISOString(), requestId, fault: textOf(error) }),
+    audit: ({ atMs, ...record }) => logger.info({ at: new Date(atMs).toISOString(), audit: record }),
     note: (message) => logger.warn({ at: new Date().toISOString(), note: message }),
     flush() {
       try {
@@ -47,6 +50,7 @@ export function terminalJournal(write: (line: string) => void): NodeJournal {
   return {
     record: (record) => write(`${lineOf(record)}\n`),
     fault: (requestId, error) => write(`${requestId} ${textOf(error)}\n`),
+    audit: ({ actor, action, target, outcome }) => write(`${outcome} ${action} ${target} by ${actor}\n`),
     note: (message) => write(`${message}\n`),
     flush() {},
   }

@@ -3,10 +3,14 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createEndpoints } from '../endpoints/app.ts'
+import type { ApiKeys } from '../identity-provider/api-keys.ts'
 import type { Users } from '../identity-provider/users.ts'
+import { recheck } from '../pipeline.ts'
+import { adminDeps, createAdminServer } from './admin.ts'
 import type { Config } from './config-file.ts'
 import type { Gateway } from './gateway.ts'
 import { type OpenOptions, openAll } from './open.ts'
+import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
 import { relaySweep } from './relay-sweep.ts'
 import { createGatewayServer } from './server.ts'
@@ -22,6 +26,7 @@ export interface RunningGateway {
   /** Where it listens, as `http://127.0.0.1:8080`. */
   readonly url: string
   readonly users: Users
+  readonly apiKeys: ApiKeys
   readonly signup: Config['login']['signup']
   /** Finishes what is in flight, within a bound, and closes everything. */
   close(): Promise<void>
@@ -29,7 +34,8 @@ export interface RunningGateway {
 
 /** Rejects with a startup error when an operator can mend it; whatever had been opened is closed again. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const { config, snapshot, identity, ports, close: closeStores } = await openAll(options)
+  const opened = await openAll(options)
+  const { config, snapshot, identity, ports, close: closeStores } = opened
   const endpoints = createEndpoints({
     origin: snapshot.origin,
     sessionCookieName: snapshot.admission.sessionCookieName,
@@ -46,18 +52,40 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     pools: upstreamPools(),
     sweep: relaySweep(),
     upgraded: openSockets(),
+    exchanges: openExchanges({
+      revocations: ports.revocations,
+      recheck: (plan, nowMs) => recheck(snapshot, ports, plan, nowMs),
+      maxStalenessMs: config.revocation.maxStaleness,
+      nowMs: Date.now,
+      monotonicMs: () => performance.now(),
+      fault: (error) => options.journal.fault('-', error),
+    }),
   }
+  gateway.sweep.add(gateway.exchanges)
   const server = createGatewayServer(gateway)
+  const admin =
+    config.admin === undefined
+      ? null
+      : createAdminServer({ listen: config.admin.listen, gateway, deps: adminDeps(opened, options.journal) })
   const close = async () => {
-    await closeServer(server, gateway.upgraded)
+    await Promise.all([closeServer(server, gateway.upgraded), admin?.close()])
     gateway.sweep.stop()
+    gateway.exchanges.close()
     await gateway.pools.destroy()
     await closeStores()
     options.journal.flush()
   }
   try {
+    if (admin !== null) await listen(admin.server, config.admin!.listen)
     const url = await listen(server, config.listen)
-    return { origin: snapshot.origin, url, users: identity.users, signup: config.login.signup, close }
+    return {
+      origin: snapshot.origin,
+      url,
+      users: identity.users,
+      apiKeys: identity.apiKeys,
+      signup: config.login.signup,
+      close,
+    }
   } catch (error) {
     await close()
     throw error

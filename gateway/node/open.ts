@@ -1,7 +1,9 @@
 /** Opens what stands behind the gateway, in the order things depend on each other: policy, secret, stores, identity provider. */
 
+import { auditTrail, migrateAudit } from '../identity-provider/audit.ts'
 import { type OpenIdentityProvider, openIdentityProvider } from '../identity-provider/provider.ts'
-import type { Counters, Database, Ports } from '../ports.ts'
+import { revocationHistory } from '../identity-provider/revocation-history.ts'
+import type { AuditTrail, Carrier, Counters, CredentialStore, Database, Ports, RevocationHistory } from '../ports.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { openDatabase } from '../stores/database/open.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
@@ -10,6 +12,7 @@ import { primitives } from './crypto.ts'
 import type { NodeJournal } from './journal.ts'
 import { resolveSecrets } from './secret.ts'
 import { startupError } from './startup-error.ts'
+import { openTokens } from './token-issuers.ts'
 
 export interface OpenOptions {
   readonly policy: PolicyFile
@@ -23,6 +26,8 @@ export interface OpenOptions {
   readonly upstreamUrl?: string | null
   /** Refuse to listen anywhere but on loopback. */
   readonly isLoopbackOnly?: boolean
+  /** A command, beside which a gateway may be serving from the same stores. */
+  readonly isCommand?: boolean
 }
 
 export interface Opened {
@@ -30,6 +35,11 @@ export interface Opened {
   readonly snapshot: Snapshot
   readonly identity: OpenIdentityProvider
   readonly ports: Ports
+  readonly audit: AuditTrail
+  readonly history: RevocationHistory
+  readonly database: Database
+  /** Does Redis answer now? */
+  readonly askRedis: () => Promise<'up' | 'down' | 'none'>
   /** Closes everything; never rejects. */
   close(): Promise<void>
 }
@@ -56,7 +66,12 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
   try {
     const database = await openStore(config, dataDir, fault)
     opened.push(() => database.close())
-    const counters = await openCounters(config, journal, opened)
+    const { counters, carrier, credentialStore, askRedis } = await openShared(
+      config,
+      journal,
+      opened,
+      options.isCommand === true,
+    )
     const { login } = config
     const identity = await openIdentityProvider({
       origin: snapshot.origin,
@@ -65,21 +80,38 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       database,
       primitives,
       counters,
+      carrier,
+      isAlone: database.kind === 'sqlite' && options.isCommand !== true,
+      credentialStore,
       login: {
         signup: login.signup,
         ...login.session,
         signInLimit: login.rateLimits.signIn,
         signUpLimit: login.rateLimits.signUp,
       },
+      keys: config.keys ?? null,
+      maxStalenessMs: config.revocation.maxStaleness,
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
       log: fault,
     }).catch((error: unknown) => {
       throw storeError(error)
     })
     opened.push(() => identity.close())
-    const { sessions, tokens, assertions, sealer } = identity
-    const ports: Ports = { counters, sessions, tokens, keys: null, revocations: null, assertions, sealer, journal }
-    return { config, snapshot, identity, ports, close: () => closeAll(opened) }
+    const { sessions, keys, revocations, assertions, sealer } = identity
+    // A command serves nobody, so it asks no issuer for its keys.
+    const issuers = await openTokens(options.isCommand === true ? {} : config.tokens, identity, fault)
+    opened.push(() => issuers.close())
+    const tokens = issuers.verifier
+    const ports: Ports = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }
+    await database
+      .withMigrationLock(() => migrateAudit(database, Date.now()))
+      .catch((error: unknown) => {
+        throw storeError(error)
+      })
+    const audit = auditTrail({ database, nowMs: Date.now, tell: (record) => journal.audit(record), log: fault })
+    const history = revocationHistory(database)
+    return { config, snapshot, identity, ports, audit, history, database, askRedis, close: () => closeAll(opened) }
   } catch (error) {
     await closeAll(opened)
     throw error
@@ -107,21 +139,55 @@ function storeError(error: unknown): Error {
   return startupError(`The database cannot be used: ${why}`, error)
 }
 
-/** Redis makes counters shared; its client is loaded only where it is used. */
-async function openCounters({ store }: Config, journal: NodeJournal, opened: (() => unknown)[]): Promise<Counters> {
+interface Shared {
+  readonly counters: Counters
+  readonly carrier: Carrier | null
+  readonly credentialStore: CredentialStore | null
+  readonly askRedis: Opened['askRedis']
+}
+
+/** What nodes share through Redis, for speed; its client is loaded only where it is used. */
+async function openShared(
+  { store }: Config,
+  journal: NodeJournal,
+  opened: (() => unknown)[],
+  isCommand: boolean,
+): Promise<Shared> {
   const memory = memoryCounters(COUNTER_KEYS_MAX)
-  if (store.redis === undefined) return memory
-  const [{ connectRedis }, { redisCounters }] = await Promise.all([
+  const alone: Shared = { counters: memory, carrier: null, credentialStore: null, askRedis: async () => 'none' }
+  if (store.redis === undefined) return alone
+  const [{ connectRedis }, { redisCounters }, { redisCarrier }, { redisCredentialStore }] = await Promise.all([
     import('../stores/redis/connect.ts'),
     import('../stores/redis/counters.ts'),
+    import('../stores/redis/carrier.ts'),
+    import('../stores/redis/credential-store.ts'),
   ])
-  const redis = await connectRedis(store.redis, (error) => journal.fault('-', error)).catch((error: unknown) => {
-    throw startupError(error instanceof Error ? error.message : String(error), error)
+  const fault = (error: unknown) => journal.fault('-', error)
+  const redis = await connectRedis(store.redis, fault).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    if (!isCommand) throw startupError(why, error)
+    // The database is the truth: whatever Redis does, somebody can be locked out.
+    journal.note(why)
+    return null
   })
+  if (redis === null) return alone
   opened.push(() => redis.disconnect())
-  return redisCounters(redis, memory, (isShared, error) => {
-    journal.note(isShared ? 'limits are shared again' : `limits are counted on this node alone: ${error}`)
-  })
+  const carrier = redisCarrier(redis, store.redis, fault)
+  opened.push(() => carrier.close())
+  return {
+    counters: redisCounters(redis, memory, (isShared, error) => {
+      journal.note(isShared ? 'limits are shared again' : `limits are counted on this node alone: ${error}`)
+    }),
+    carrier,
+    askRedis: () =>
+      redis.ping().then(
+        () => 'up',
+        () => 'down',
+      ),
+    credentialStore: redisCredentialStore(redis, (isShared, error) => {
+      journal.note(isShared ? 'verified credentials are shared again' : `verified credentials are not shared: ${error}`)
+    }),
+  }
 }
 
 /** In the reverse order of opening. A failure to close one thing keeps nothing else open. */

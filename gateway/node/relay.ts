@@ -6,22 +6,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import type { AnswerHead, ForwardPlan, HeaderList } from '../model.ts'
+import type { AnswerHead, ForwardPlan, HeaderList, Refusal } from '../model.ts'
 import { answer, mayRetry } from '../pipeline.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { answerFailure } from './answer.ts'
 import type { Exchange } from './exchange.ts'
+import type { OpenExchange } from './open-exchanges.ts'
 import type { Sweepable } from './relay-sweep.ts'
 import { drain, requestBody } from './request-body.ts'
-import { codeOf, isStaleConnection, refusalOf, stopped } from './upstream-failure.ts'
+import { codeOf, isStaleConnection, refusalOf, type StopReason, stopped } from './upstream-failure.ts'
 
 /** How long a client may take no byte of an answer that waits for it. */
 const CLIENT_STALL_MS = 60_000
 
-export class Relay implements Dispatcher.DispatchHandler, Sweepable {
+export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchange {
+  readonly plan: ForwardPlan
   readonly #exchange: Exchange
   readonly #snapshot: Snapshot
-  readonly #plan: ForwardPlan
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   #controller: Dispatcher.DispatchController | null = null
@@ -39,16 +40,18 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   constructor(exchange: Exchange, plan: ForwardPlan, request: IncomingMessage, response: ServerResponse) {
     this.#exchange = exchange
     this.#snapshot = exchange.gateway.snapshot
-    this.#plan = plan
+    this.plan = plan
     this.#request = request
     this.#response = response
   }
 
   start(): void {
-    const { bodyBytes } = this.#plan.head
-    this.#exchange.gateway.sweep.add(this)
+    const { bodyBytes } = this.plan.head
+    const { sweep, exchanges } = this.#exchange.gateway
+    sweep.add(this)
+    exchanges.add(this)
     if (bodyBytes !== 0) {
-      this.#body = requestBody(this.#request, this.#plan.route.bodyBytesMax, () => {
+      this.#body = requestBody(this.#request, this.plan.route.bodyBytesMax, () => {
         this.#activeAtMs = performance.now()
       })
     }
@@ -56,7 +59,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   }
 
   #dispatch(): void {
-    const { upstream, path, head, headers } = this.#plan
+    const { upstream, path, head, headers } = this.plan
     const { pools } = this.#exchange.gateway
     const servername = pools.tlsOf(upstream)?.servername
     try {
@@ -77,18 +80,31 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
 
   /** The client has gone, or the exchange is over. */
   close(isAborted: boolean): void {
-    this.#exchange.gateway.sweep.delete(this)
+    const { sweep, exchanges } = this.#exchange.gateway
+    sweep.delete(this)
+    exchanges.delete(this)
     if (isAborted && !this.#isEnded) this.#abort(stopped('client.gone', 'the client closed the connection'))
+  }
+
+  /** The client gets a refusal if it has nothing yet, else an answer that is visibly incomplete. */
+  cut(refusal: Refusal): void {
+    if (!this.#isEnded) {
+      this.#abort(stopped(refusal.reason as StopReason, refusal.log ?? 'cut while it was open'))
+    } else if (!this.#response.destroyed) {
+      // The upstream is done and the client is not: what it has not read yet does not follow.
+      this.#exchange.failure ??= refusal
+      tear(this.#response)
+    }
   }
 
   sweep(nowMs: number): void {
     const idleMs = nowMs - this.#activeAtMs
     if (this.#isPaused || this.#isEnded) {
       if (idleMs > CLIENT_STALL_MS) this.#response.destroy()
-    } else if (idleMs > this.#plan.route.timeoutMs) {
+    } else if (idleMs > this.plan.route.timeoutMs) {
       const isUploading = this.#body !== null && !this.#body.readableEnded && this.#body.readableLength === 0
       const reason = isUploading && !this.#isStarted && !this.#request.complete ? 'client.stalled' : 'upstream.timeout'
-      this.#abort(stopped(reason, `no byte for ${this.#plan.route.timeoutMs} ms`))
+      this.#abort(stopped(reason, `no byte for ${this.plan.route.timeoutMs} ms`))
     }
   }
 
@@ -115,7 +131,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
     }
     const head = this.#answer({ status, headers: lines })
     if (head === null) return
-    this.#lengthBytes = lengthOf(head, this.#plan.head.method)
+    this.#lengthBytes = lengthOf(head, this.plan.head.method)
     this.#response.writeHead(status, framed(head) as string[])
     this.#isStarted = true
     if (status === 205) {
@@ -129,7 +145,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
   /** Null when there is a bug: it is then 503 with a stack in the journal, not a fault of the upstream. */
   #answer(upstream: AnswerHead): AnswerHead | null {
     try {
-      return answer(this.#snapshot, this.#plan, upstream)
+      return answer(this.#snapshot, this.plan, upstream)
     } catch (error) {
       this.#exchange.gateway.ports.journal.fault(this.#exchange.requestId, error)
       this.#abort(stopped('gateway.bug', 'see the fault of this request'))
@@ -165,7 +181,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable {
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown): void {
     if (this.#isEnded) return
-    const { head } = this.#plan
+    const { head } = this.plan
     const isOurs = this.#stop !== null
     if (!this.#isRetried && !isOurs && isStaleConnection(error) && mayRetry(head, this.#isStarted)) {
       this.#isRetried = true

@@ -9,6 +9,7 @@ import type { Snapshot } from '../snapshot.ts'
 import { exchangeRaw, parseAnswer } from '../test/support/raw.ts'
 import { loadPolicy } from './config-file.ts'
 import type { Endpoints } from './gateway.ts'
+import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
 import { relaySweep } from './relay-sweep.ts'
 import { createGatewayServer } from './server.ts'
@@ -56,6 +57,14 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
     pools: upstreamPools(),
     sweep,
     upgraded,
+    exchanges: openExchanges({
+      revocations: null,
+      recheck: bug,
+      maxStalenessMs: 5000,
+      nowMs: Date.now,
+      monotonicMs: () => performance.now(),
+      fault: bug,
+    }),
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   stop = async () => {

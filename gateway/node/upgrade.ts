@@ -10,18 +10,26 @@ import { type ForwardPlan, type HeaderList, Refusal } from '../model.ts'
 import { answer, decide } from '../pipeline.ts'
 import { problemAnswer } from '../problem/response.ts'
 import { bugAnswer, refusedAnswer } from './answer.ts'
-import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
+import { decideAgain, type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
 import { FIELD_LINES_MAX, TOO_MANY_FIELDS } from './handle.ts'
+import type { OpenExchange } from './open-exchanges.ts'
 import { endWith } from './raw-answer.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
-import { refusalOf, stopped } from './upstream-failure.ts'
+import { refusalOf, type StopReason, stopped } from './upstream-failure.ts'
+import { FrameReader, policyCloseFrame } from './websocket-frames.ts'
 
 const NOT_OURS = Object.freeze(new Refusal('route.unlisted'))
 const HAS_BODY = Object.freeze(new Refusal('head.framing', { log: 'an upgrade request with a body' }))
 
 /** How long a client may leave the last bytes unread. */
 const CLIENT_STALL_MS = 60_000
+
+/** How long a frame under way may take to end before a close frame, and how much of it may be missing. */
+const FRAME_END_MS = 250
+const FRAME_END_BYTES_MAX = 64 * 1024
+/** How long a client may take to hang up after a close frame. */
+const LINGER_MS = 1_000
 
 /** How long an upstream may go on towards a client that has ended its side. */
 const HALF_OPEN_MS = 2_000
@@ -40,7 +48,11 @@ export async function handleUpgrade(
   try {
     if (request.rawHeaders.length > FIELD_LINES_MAX * 2) return await refuse(exchange, socket, TOO_MANY_FIELDS)
     const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, true)
-    const outcome = await decide(gateway.snapshot, gateway.ports, raw)
+    let outcome = await decide(gateway.snapshot, gateway.ports, raw)
+    // From here to the start of the upgrade nothing may be awaited.
+    for (let times = 1; outcome.kind === 'forward' && !gateway.exchanges.isCurrent(outcome); times++) {
+      outcome = await decideAgain(exchange, raw, outcome, times)
+    }
     exchange.outcome = outcome
     if (socket.destroyed) return recordExchange(exchange, CLIENT_GONE, true)
     if (outcome.kind === 'refuse') return await refuse(exchange, socket, outcome.refusal)
@@ -64,26 +76,33 @@ async function refuse(exchange: Exchange, socket: Socket, refusal: Refusal): Pro
 }
 
 /** One allowed upgrade, from the plan to the end of both sockets. */
-class Upgrade {
+class Upgrade implements OpenExchange {
+  readonly plan: ForwardPlan
   readonly #exchange: Exchange
-  readonly #plan: ForwardPlan
   readonly #socket: Socket
   #upstream: ClientRequest | null = null
+  #upstreamSocket: Socket | null = null
   #timer: NodeJS.Timeout | null = null
+  /** What goes to the client, as far as a close frame of ours needs to know it. */
+  readonly #frames = new FrameReader()
+  #isCut = false
+  /** Why it must not go on, while there is no answer yet. */
+  #stop: Error | null = null
   /** Status of the answer that went to the client; 0 before there is one. */
   #status = 0
 
   constructor(exchange: Exchange, plan: ForwardPlan, socket: Socket) {
     this.#exchange = exchange
-    this.#plan = plan
+    this.plan = plan
     this.#socket = socket
   }
 
   start(request: IncomingMessage, head: Buffer): void {
     const { gateway } = this.#exchange
-    const { upstream, path, headers, route } = this.#plan
+    const { upstream, path, headers, route } = this.plan
     const socket = this.#socket
     gateway.upgraded.add(socket)
+    gateway.exchanges.add(this)
     socket.once('close', () => this.#close())
     const fields = [...headers, 'connection', 'Upgrade', 'upgrade', 'websocket']
     request.url = path
@@ -112,7 +131,8 @@ class Upgrade {
   /** Our listeners stand before the library's, so heads are filtered before it writes them. */
   #watch(upstream: ClientRequest): void {
     this.#upstream = upstream
-    if (this.#socket.destroyed) upstream.destroy()
+    if (this.#stop !== null) upstream.destroy(this.#stop)
+    else if (this.#socket.destroyed) upstream.destroy()
     upstream.once('upgrade', (response, upstreamSocket: Socket) => {
       if (response.headers.upgrade?.trim().toLowerCase() !== 'websocket') {
         this.#failed(stopped('upstream.protocol', 'a 101 to another protocol than websocket'))
@@ -140,7 +160,7 @@ class Upgrade {
   #filter(status: number, response: IncomingMessage): HeaderList | null {
     const { gateway, requestId } = this.#exchange
     try {
-      return answer(gateway.snapshot, this.#plan, { status, headers: response.rawHeaders }).headers
+      return answer(gateway.snapshot, this.plan, { status, headers: response.rawHeaders }).headers
     } catch (error) {
       gateway.ports.journal.fault(requestId, error)
       this.#failed(stopped('gateway.bug', 'see the fault of this request'))
@@ -157,16 +177,68 @@ class Upgrade {
   /** Either side's end is the other's. */
   #opened(upstreamSocket: Socket): void {
     const socket = this.#socket
+    this.#upstreamSocket = upstreamSocket
+    // Beside the pipe, so that each chunk is counted in the turn in which it is passed on.
+    if (this.plan.proofs.length > 0) upstreamSocket.on('data', this.#count)
     socket.once('close', () => upstreamSocket.destroy())
     socket.once('end', () => setTimeout(() => upstreamSocket.destroy(), HALF_OPEN_MS).unref())
     upstreamSocket.once('close', () => {
+      if (this.#isCut) return
       socket.destroySoon()
       setTimeout(() => socket.destroy(), CLIENT_STALL_MS).unref()
     })
     if (socket.destroyed) upstreamSocket.destroy()
   }
 
+  readonly #count = (chunk: Buffer): void => this.#frames.read(chunk)
+
+  /** Nothing of the client goes on; what comes for it ends with the frame under way and a close frame (RFC 6455 §7.4.1). */
+  cut(refusal: Refusal): void {
+    const socket = this.#socket
+    const upstreamSocket = this.#upstreamSocket
+    if (this.#isCut || socket.destroyed) return
+    if (this.#status === 0) {
+      this.#stop = stopped(refusal.reason as StopReason, refusal.log ?? 'cut before it was answered')
+      return void this.#upstream?.destroy(this.#stop)
+    }
+    this.#isCut = true
+    this.#exchange.failure = refusal
+    if (this.#status !== 101 || upstreamSocket === null || !socket.writable) {
+      this.#upstream?.destroy()
+      return void socket.destroy()
+    }
+    socket.unpipe(upstreamSocket)
+    upstreamSocket.unpipe(socket)
+    upstreamSocket.off('data', this.#count)
+    const frames = this.#frames
+    if (frames.isAtBoundary) return void this.#closeFrame()
+    if (frames.missingBytes > FRAME_END_BYTES_MAX) return void socket.destroy()
+    this.#timer = setTimeout(() => socket.destroy(), FRAME_END_MS).unref()
+    upstreamSocket.on('data', (chunk: Buffer) => {
+      if (upstreamSocket.destroyed) return
+      const end = frames.readToBoundary(chunk)
+      socket.write(end < 0 ? chunk : chunk.subarray(0, end))
+      if (end >= 0) this.#closeFrame()
+      else if (frames.missingBytes > FRAME_END_BYTES_MAX) socket.destroy()
+    })
+    upstreamSocket.once('end', () => socket.destroy())
+    upstreamSocket.resume()
+  }
+
+  #closeFrame(): void {
+    const socket = this.#socket
+    this.#upstreamSocket?.destroy()
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.once('end', () => socket.destroy())
+    if (this.#frames.isClosed) socket.end()
+    else socket.end(policyCloseFrame('access has ended'))
+    // What the client still sends is read and dropped: a reset would discard the close frame.
+    socket.resume()
+  }
+
   #failed(error: unknown): void {
+    if (this.#isCut) return
     if (this.#status === 101) return void this.#socket.destroySoon()
     if (this.#status !== 0) return void this.#socket.destroy()
     if (this.#socket.destroyed) return
@@ -181,6 +253,7 @@ class Upgrade {
   }
 
   #close(): void {
+    this.#exchange.gateway.exchanges.delete(this)
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#upstream?.destroy()
     recordExchange(this.#exchange, this.#status === 0 ? CLIENT_GONE : this.#status, this.#status === 0)

@@ -11,6 +11,8 @@ export type StopReason =
   | 'client.gone'
   | 'client.stalled'
   | 'gateway.bug'
+  | 'principal.revoked'
+  | 'revocation.stale'
 
 export function stopped(reason: StopReason, message: string): Error {
   return Object.assign(new Error(message), { code: reason })
@@ -29,6 +31,8 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   'upstream.timeout': 'upstream.timeout',
   'upstream.protocol': 'upstream.protocol',
   'gateway.bug': 'gateway.bug',
+  'principal.revoked': 'principal.revoked',
+  'revocation.stale': 'revocation.stale',
   'client.gone': 'head.malformed',
   'client.stalled': 'head.timeout',
   UND_ERR_CONNECT_TIMEOUT: 'upstream.timeout',

@@ -8,8 +8,8 @@ import type { LogEntry } from './entry.ts'
 import { EVERYTHING, isByTime, nameOf } from './names.ts'
 
 export interface LiveSet {
-  /** Entries may come in any order and more than once. */
-  apply(entries: readonly LogEntry[]): void
+  /** Entries may come in any order and more than once. True when, at the cap, more was revoked than they name. */
+  apply(entries: readonly LogEntry[]): boolean
   isDead(proof: Proof): boolean
   isEnded(proof: Proof): boolean
   /** Forgets entries whose end has come. */
@@ -29,6 +29,8 @@ interface Mark {
 
 /** An entry takes some 200 bytes. */
 const MARKS_MAX = 100_000
+/** At the cap room is made for many at once, so that a flood does not pay for it with each entry. */
+const ROOMY = 0.9
 
 export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
   const marks = new Map<string, Mark>()
@@ -38,7 +40,9 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
 
   return {
     apply(entries) {
-      for (const entry of entries) applyOne(entry)
+      let isWidened = false
+      for (const entry of entries) isWidened = applyOne(entry) || isWidened
+      return isWidened
     },
     isDead(proof) {
       if (everything.sequence > proof.sequence || refreshedTo > proof.sequence) return true
@@ -50,11 +54,11 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
     },
     isEnded(proof) {
       const issuedAtMs = proof.issuedAtMs ?? Number.NEGATIVE_INFINITY
-      if (isWithin(everything, issuedAtMs)) return true
+      if (hasEnded(everything, issuedAtMs)) return true
       for (const name of proof.names) {
         const mark = marks.get(name)
         if (mark === undefined || mark.endedToMs === Number.NEGATIVE_INFINITY) continue
-        if (!isByTime(name) || isWithin(mark, issuedAtMs)) return true
+        if (!isByTime(name) || hasEnded(mark, issuedAtMs)) return true
       }
       return false
     },
@@ -66,33 +70,40 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
     },
   }
 
-  function applyOne(entry: LogEntry): void {
+  function applyOne(entry: LogEntry): boolean {
     const known = entry.name === EVERYTHING ? everything : marks.get(entry.name)
     if (known !== undefined) {
       merge(known, entry)
-      return
+      return false
     }
-    if (marks.size >= marksMax) makeRoom()
+    const isFull = marks.size >= marksMax
+    if (isFull) makeRoom()
     const mark = newMark(entry.subject)
     merge(mark, entry)
     marks.set(entry.name, mark)
+    return isFull
   }
 
-  /** First what is only to be read again, for everybody; then tokens by their subjects; then everything that was issued so far. */
+  /**
+   * First what is only to be read again, for everybody; then tokens by their subjects; then everything that was issued so far.
+   * A `kid` stays: whoever holds a stolen key dates tokens as they like, so no end by time covers it. They are few.
+   */
   function makeRoom(): void {
+    const roomy = marksMax * ROOMY
     for (const [name, mark] of marks) {
       if (mark.endedToMs !== Number.NEGATIVE_INFINITY) continue
       refreshedTo = Math.max(refreshedTo, mark.sequence)
       marks.delete(name)
     }
-    if (marks.size <= marksMax / 2) return
+    if (marks.size <= roomy) return
     for (const [name, mark] of marks) {
       if (mark.subject === null || !name.startsWith('token:')) continue
       marks.delete(name)
       widen(marks.get(nameOf.subject(mark.subject)) ?? addSubject(mark.subject), mark)
     }
-    if (marks.size <= marksMax / 2) return
+    if (marks.size <= roomy) return
     for (const [name, mark] of marks) {
+      if (name.startsWith('kid:')) continue
       marks.delete(name)
       widen(everything, mark)
     }
@@ -112,6 +123,8 @@ function newMark(subject: string | null): Mark {
 function merge(mark: Mark, entry: LogEntry): void {
   mark.sequence = Math.max(mark.sequence, entry.sequence)
   mark.expiresAtMs = Math.max(mark.expiresAtMs, entry.expiresAtMs)
+  // Where two say differently whose it is, nobody knows.
+  if (mark.subject !== entry.subject) mark.subject = null
   if (entry.effect === 'end') mark.endedToMs = Math.max(mark.endedToMs, entry.notBeforeMs)
 }
 
@@ -123,5 +136,5 @@ function widen(to: Mark, from: Mark): void {
 }
 
 function isWithin(mark: Mark, issuedAtMs: number): boolean {
-  return issuedAtMs <= mark.endedToMs
+  return mark.endedToMs !== Number.NEGATIVE_INFINITY && issuedAtMs <= mark.endedToMs
 }

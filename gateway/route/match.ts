@@ -17,8 +17,9 @@ type Found = ReturnType<RouteTable['find']>
 
 export function matchRoute(routes: RouteTable, head: RequestHead): RouteMatch | typeof OWN | Refusal {
   const { path, readings } = head.target
-  const isOwn = isOwnPath(path)
-  for (const reading of readings) if (isOwnPath(reading) !== isOwn) return AMBIGUOUS
+  const isOwnHere = routes.isOwn ?? isOwnPath
+  const isOwn = isOwnHere(path)
+  for (const reading of readings) if (isOwnHere(reading) !== isOwn) return AMBIGUOUS
   if (isOwn) return OWN
 
   const found = routes.find(path)

@@ -50,7 +50,7 @@ function claimValues(claim: IdentityClaim, principal: Principal, allowUnverified
     case 'email':
       return email === null ? [] : [email]
     case 'login':
-      return [email === null || email === '' ? principal.subject : email]
+      return [email === null || email === '' || isStranger(principal) ? principal.subject : email]
     case 'name':
       return principal.name === null ? [] : [principal.name]
     case 'roles':
@@ -62,6 +62,11 @@ function claimValues(claim: IdentityClaim, principal: Principal, allowUnverified
     case 'session':
       return principal.sessionId === null ? [] : [principal.sessionId]
   }
+}
+
+/** An address that another issuer vouches for could be one of our users': as a login it would open their account. */
+function isStranger({ source, subject }: Principal): boolean {
+  return source !== null && subject.startsWith(`${source}:`)
 }
 
 /**

@@ -24,6 +24,16 @@ if ('issues' in compiled || 'issues' in parsed) {
 }
 const folder = join(import.meta.dirname, 'generated')
 mkdirSync(folder, { recursive: true })
-/** Stores and their secrets belong to Node; the edge embeds none of them. */
-const { store: _store, ...config } = parsed.config
-writeFileSync(join(folder, 'policy.json'), `${JSON.stringify({ version, config }, null, 2)}\n`)
+/** Stores, listeners and secrets belong to Node; the edge embeds none of them. */
+const { store: _store, admin: _admin, tokens, ...config } = parsed.config
+const refused = [...Object.keys(tokens).map((name) => `tokens.${name}`), ...(config.keys === undefined ? [] : ['keys'])]
+if (refused.length > 0) {
+  const names = refused.map((name) => `\`${name}\``).join(', ')
+  process.stderr.write(
+    `${file}: the Worker refuses every credential of ${names} with 401: only Node verifies them so far\n`,
+  )
+}
+writeFileSync(
+  join(folder, 'policy.json'),
+  `${JSON.stringify({ version, config: { ...config, tokens: {} } }, null, 2)}\n`,
+)

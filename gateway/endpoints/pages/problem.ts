@@ -14,6 +14,11 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     means: 'The request breaks a rule of HTTP, such as two Host lines, two lengths, or a form field given twice.',
     todo: 'Send it again as one well-formed request. A client library does that by itself.',
   },
+  'invalid-body': {
+    means:
+      'The body is not what this address takes: broken JSON, a field that is missing or unknown, or a wrong value.',
+    todo: 'Read the detail of the answer: it names the field.',
+  },
   'malformed-target': {
     means:
       'The address holds something two programs could read differently: a dot segment, an encoded slash or backslash, a control character, or a broken percent-escape.',
@@ -48,6 +53,14 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     means: 'You are known, and this is not for you: a role, a scope or a condition is missing.',
     todo: 'Ask the people who run this site, and give them the request id of the answer.',
   },
+  'fresh-login-required': {
+    means: 'This is for a session whose person has signed in within the last fifteen minutes.',
+    todo: 'Sign in again, or use an API key with the scope admin.',
+  },
+  'second-factor-required': {
+    means: 'This is for a session that was begun with a second factor, and a password alone is one.',
+    todo: 'Use an API key with the scope admin, or sign in with a second factor.',
+  },
   'cross-site-request': {
     means: 'The request can change something and did not show that a page of this site sent it.',
     todo: 'Use the form on this site. A program that sends the session cookie also sends an Origin header equal to this site.',
@@ -71,6 +84,10 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
   'target-too-long': {
     means: 'The address is longer than the gateway reads.',
     todo: 'Shorten it; large input belongs in a body.',
+  },
+  'unsupported-media-type': {
+    means: 'This address takes JSON alone.',
+    todo: 'Send the body as application/json.',
   },
   'expectation-failed': {
     means: 'The Expect header asks for something other than 100-continue.',

@@ -8,6 +8,8 @@ import type { Database } from '../../ports.ts'
 
 const CONNECT_TIMEOUT_MS = 1000
 const QUERY_TIMEOUT_MS = 2000
+/** A node that is stopped inside a transaction holds locks that every other node waits for. */
+const IDLE_IN_TRANSACTION_MS_MAX = 5000
 const WRITE_CONNECTIONS_MAX = 10
 /** Look-ups have connections of their own: a sign-up keeps one for as long as its password is being hashed. */
 const LOOKUP_CONNECTIONS_MAX = 6
@@ -51,6 +53,7 @@ function openPool(url: string, max: number, onFault: (error: unknown) => void): 
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS_MAX,
     keepAlive: true,
     application_name: 'postern',
   })

@@ -22,7 +22,8 @@ export async function openSqlite(dataDir: string): Promise<Database> {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     for (const file of [path, lockPath]) createPrivate(file)
     const writes = connect(path, BUSY_TIMEOUT_MS, connections)
-    writes.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
+    // Full: what has been acknowledged as revoked outlives a loss of power too.
+    writes.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
     const lookups = connect(path, BUSY_TIMEOUT_MS, connections)
     lookups.exec('pragma query_only = on')
     const own = connect(path, 0, connections)

@@ -19,6 +19,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   REDIS_URL: 'redis://localhost:6379',
   POSTERN_SECRET: 's'.repeat(48),
   SECRET: 's'.repeat(48),
+  INTROSPECTION_SECRET: 'i'.repeat(24),
   HOST: 'backend',
   EMPTY: '',
 }
@@ -77,7 +78,7 @@ describe('whole files', () => {
   }
 
   test('[FR-025] no error prints a secret that stands in the file', () => {
-    for (const name of ['wrong-words.yaml', 'references.yaml']) {
+    for (const name of ['wrong-words.yaml', 'references.yaml', 'wrong-tokens.yaml']) {
       const found = outcome(readFileSync(join(GOLDEN, name), 'utf8'), name)
       expect(found).not.toContain('literal@')
       expect(found).not.toContain('a-literal-secret')

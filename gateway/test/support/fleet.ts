@@ -47,6 +47,8 @@ export interface Node {
 export interface Fleet {
   readonly origin: string
   readonly nodes: readonly Node[]
+  /** Where the embedded database lies, when it is used. */
+  readonly dataDir: string
   /** The command, against the same stores. Rejects when it fails. */
   command(args: readonly string[], input?: string): Promise<string>
   close(): Promise<void>
@@ -63,6 +65,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return {
     origin,
     nodes,
+    dataDir: join(folder, 'data'),
     command: (args, input = '') => run([...args, '--config', fileOf(0), '--data', join(folder, 'data')], input),
     async close() {
       await Promise.all(nodes.map((each) => each.kill()))

@@ -58,6 +58,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     },
     fault: (_requestId, error) => void faults.push(error),
     note() {},
+    audit() {},
     flush() {},
   }
   const removeData = () => {

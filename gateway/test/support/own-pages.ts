@@ -57,6 +57,11 @@ export async function openOwnPages(options: OwnPagesOptions = {}): Promise<OwnPa
     database,
     primitives,
     counters: memoryCounters(1000),
+    carrier: null,
+    isAlone: true,
+    credentialStore: null,
+    maxStalenessMs: 5000,
+    monotonicMs: () => performance.now(),
     login: {
       signup: options.signup ?? 'open',
       idleMs: 8 * 3_600_000,

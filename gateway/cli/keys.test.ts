@@ -1,0 +1,76 @@
+/** `postern keys` as an operator types it: a real process on a data folder of its own. */
+
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
+const POLICY = `
+version: 1
+origin: http://localhost:8080
+keys: { prefix: bk_ }
+upstreams: { books: "http://127.0.0.1:9000" }
+routes:
+  /**: { to: books, access: { with: [key] } }
+`
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-keys-'))
+  writeFileSync(join(folder, 'gateway.yaml'), POLICY)
+  writeFileSync(join(folder, 'keyless.yaml'), POLICY.replace(/^keys.*$/m, '').replace('{ with: [key] }', 'login'))
+  const made = postern('gateway.yaml', ['admin', 'create', '--email', 'ada@example.com', '--password-stdin'])
+  expect(made.status, made.stderr).toBe(0)
+})
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('[FR-031] a key is made, listed without its text, and revoked once', () => {
+  const wanted = ['--owner', 'ada@example.com', '--name', 'nightly', '--scope', 'a', '--scope', 'b', '--expires', '90d']
+  const made = keys('create', ...wanted, '--limit', '100/min')
+  expect(made.stdout).toMatch(/^bk_[A-Za-z]{64}\n$/)
+  expect(made.stderr).not.toContain(made.stdout.trim().slice(3))
+  const listed = keys('list', '--owner', 'ada@example.com', '--json')
+  expect(listed.stdout).not.toContain(made.stdout.trim().slice(8))
+  const [row] = JSON.parse(listed.stdout) as { id: string }[]
+  const rate = { burst: 100, intervalMs: 600 }
+  expect(row).toMatchObject({ name: 'nightly', scopes: ['a', 'b'], rate, isEnabled: true })
+  expect(keys('revoke', row!.id).status).toBe(0)
+  expect(keys('revoke', row!.id)).toMatchObject({ status: 1, stdout: '' })
+  expect(JSON.parse(keys('list', '--json').stdout)).toEqual([])
+}, 60_000)
+
+const refused = [
+  ['an owner nobody knows', ['--owner', 'bob@example.com', '--name', 'x'], /There is no user/],
+  ['a duration without a unit', ['--owner', 'ada@example.com', '--name', 'x', '--expires', '90'], /--expires: .*unit/],
+  ['a rate that is none', ['--owner', 'ada@example.com', '--name', 'x', '--limit', 'many'], /--limit: .*rate/],
+  ['a scope with a blank', ['--owner', 'ada@example.com', '--name', 'x', '--scope', 'a b'], /no scope can be/],
+] as const
+for (const [what, options, message] of refused) {
+  test(`[FR-031] ${what} is refused, in words`, () => {
+    const { status, stdout, stderr } = keys('create', ...options)
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toMatch(message)
+    expect(stderr).not.toContain('    at ')
+  })
+}
+
+test('[FR-031] a policy without keys makes none, and says what to add', () => {
+  const { status, stderr } = postern('keyless.yaml', ['keys', 'create', '--owner', 'ada@example.com', '--name', 'x'])
+  expect(status).toBe(1)
+  expect(stderr).toContain('Add `keys: {}`')
+})
+
+function keys(...options: readonly string[]) {
+  return postern('gateway.yaml', ['keys', ...options])
+}
+
+function postern(policy: string, options: readonly string[]) {
+  const stores = ['--config', join(folder, policy), '--data', join(folder, 'data')]
+  const given = { input: 'a long enough password\n', encoding: 'utf8', timeout: 30_000 } as const
+  return spawnSync(process.execPath, [MAIN, ...options, ...stores], given)
+}

@@ -1,0 +1,36 @@
+/** What the admin API is given by the runtime that serves it. */
+
+import type { Authentication, Refusal, Soon } from '../../model.ts'
+import type { ApiKeyDesk, AuditTrail, KeyVerifier, RevocationHistory, Revocations, Revoker } from '../../ports.ts'
+
+export interface AdminDeps {
+  /** The public URL, where the pages about problems are. */
+  readonly origin: string
+  /** Lower-case name of the header that carries API keys. */
+  readonly keyHeader: string
+  /** Null where none are accepted: then nobody comes in by one. */
+  readonly keys: KeyVerifier | null
+  /** Signed session tokens as bearers: the one kind of token that counts here. */
+  readonly sessions: { verifyBearer(value: string, nowMs: number): Soon<Authentication | Refusal> }
+  readonly revocations: Revocations
+  readonly revoker: Revoker
+  readonly history: RevocationHistory
+  readonly desk: ApiKeyDesk
+  readonly audit: AuditTrail
+  /** Names under `tokens` of the policy, and `postern` for this gateway. */
+  readonly sources: ReadonlySet<string>
+  readonly maxStalenessMs: number
+  /** Figures for operators: no name of anybody, no secret. */
+  status(): Promise<AdminStatus>
+  nowMs(): number
+  /** Takes bugs and outages. Never given a secret. */
+  log(error: unknown): void
+}
+
+export interface AdminStatus {
+  readonly policyVersion: string
+  readonly log: { readonly sequence: number; readonly ageMs: number; readonly isFresh: boolean }
+  readonly cache: object
+  readonly keySets: object
+  readonly stores: { readonly database: 'up' | 'down'; readonly redis: 'up' | 'down' | 'none' }
+}

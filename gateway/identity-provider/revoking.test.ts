@@ -1,0 +1,357 @@
+/** Every action that revokes: what it writes, that another node honours it, and what is answered when Redis or the database is gone. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { primitives } from '../node/crypto.ts'
+import { OWN_SOURCE } from '../revocation/names.ts'
+import { PASSWORD, STORE_KINDS, type TestClient } from '../test/ports/identity.ts'
+import { until } from '../test/ports/switch.ts'
+import { MAX_STALENESS_MS, startTwoNodes, type TwoNodes } from '../test/ports/two-nodes.ts'
+import { type PrivateServer, startRedis } from '../test/support/servers.ts'
+import type { RevocationRequest } from './revoker.ts'
+
+interface Person {
+  readonly client: TestClient
+  readonly id: string
+  readonly email: string
+  readonly cookie: string
+  readonly sessionId: string
+  readonly token: string
+  /** Another session of the same person. */
+  readonly other: { readonly cookie: string; readonly token: string }
+}
+
+interface Scene extends TwoNodes {
+  readonly person: Person
+  /** Headers of an administrator, for the identity provider in process. */
+  readonly admin: Headers
+  /** A key and a membership of the person, made where asked for. */
+  readonly made: string
+}
+
+interface Action {
+  readonly what: string
+  readonly make?: (scene: Omit<Scene, 'made'>) => Promise<string>
+  readonly act: (scene: Scene) => Promise<unknown>
+  /** Entries, in order. */
+  readonly entries: (scene: Scene) => readonly string[]
+  /** What becomes of the person's two sessions. */
+  readonly left: 'both' | 'own' | 'other' | 'none'
+}
+
+const sha256 = primitives.sha256
+const refreshSubject = ({ person }: Scene) => [`refresh subject:${person.id}`]
+const command = (request: (scene: Scene) => RevocationRequest) => (scene: Scene) =>
+  scene.here.revoker.revoke(request(scene))
+
+async function makeKey({ inside, person }: Omit<Scene, 'made'>): Promise<string> {
+  return (await inside.auth.api.createApiKey({ body: { userId: person.id, name: 'robot' } })).id
+}
+async function makeMembership({ inside, person }: Omit<Scene, 'made'>): Promise<string> {
+  const organization = await inside.plain.create<Record<string, unknown>, { id: string }>({
+    model: 'organization',
+    data: { name: 'org', slug: `org-${person.id.toLowerCase()}`, createdAt: new Date() },
+  })
+  const member = await inside.plain.create<Record<string, unknown>, { id: string }>({
+    model: 'member',
+    data: { organizationId: organization.id, userId: person.id, role: 'member', createdAt: new Date() },
+  })
+  return member.id
+}
+
+const ACTIONS: readonly Action[] = [
+  {
+    what: 'sign-out',
+    act: ({ person }) => person.client.send('POST', '/sign-out'),
+    entries: ({ person }) => [`refresh session-token:${sha256(person.token)}`],
+    left: 'other',
+  },
+  {
+    what: 'revoke session',
+    act: ({ person }) => person.client.send('POST', '/revoke-session', { token: person.other.token }),
+    entries: ({ person }) => [`refresh session-token:${sha256(person.other.token)}`],
+    left: 'own',
+  },
+  {
+    what: 'revoke sessions',
+    act: ({ person }) => person.client.send('POST', '/revoke-sessions'),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'revoke other sessions',
+    act: ({ person }) => person.client.send('POST', '/revoke-other-sessions'),
+    entries: refreshSubject,
+    left: 'own',
+  },
+  {
+    what: 'sign out everywhere, by command',
+    act: ({ here, person }) => here.users.endSessions(person.id),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'password change',
+    act: ({ person }) =>
+      person.client.send('POST', '/change-password', { currentPassword: PASSWORD, newPassword: 'another password' }),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'password reset',
+    async make({ inside, person }) {
+      const { internalAdapter } = await inside.auth.$context
+      const token = `reset-${person.id}`
+      const expiresAt = new Date(Date.now() + 60_000)
+      await internalAdapter.createVerificationValue({
+        identifier: `reset-password:${token}`,
+        value: person.id,
+        expiresAt,
+      })
+      return token
+    },
+    act: ({ inside, made }) =>
+      inside.auth.api.resetPassword({ body: { newPassword: 'another password', token: made } }),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'admin set-password',
+    act: ({ inside, person, admin }) =>
+      inside.auth.api.setUserPassword({ body: { userId: person.id, newPassword: 'another password' }, headers: admin }),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'ban',
+    act: ({ here, person }) => here.users.ban(person.id, 'no more', null),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'delete user',
+    act: ({ inside, person, admin }) => inside.auth.api.removeUser({ body: { userId: person.id }, headers: admin }),
+    entries: ({ person }) => ['refresh', 'refresh', 'end'].map((effect) => `${effect} subject:${person.id}`),
+    left: 'none',
+  },
+  {
+    what: 'unverified e-mail replaced',
+    act: async ({ inside, person }) =>
+      (await inside.auth.$context).internalAdapter.updateUser(person.id, { email: `new-${person.email}` }),
+    entries: refreshSubject,
+    left: 'none',
+  },
+  {
+    what: 'role change',
+    act: ({ here, person }) => here.users.setRoles(person.id, ['editor']),
+    entries: refreshSubject,
+    left: 'both',
+  },
+  {
+    what: 'organization role change',
+    make: makeMembership,
+    act: ({ inside, made }) =>
+      inside.choke.adapter.update({
+        model: 'member',
+        where: [{ field: 'id', value: made }],
+        update: { role: 'owner' },
+      }),
+    entries: refreshSubject,
+    left: 'both',
+  },
+  {
+    what: 'membership removed',
+    make: makeMembership,
+    act: ({ inside, made }) => inside.choke.adapter.delete({ model: 'member', where: [{ field: 'id', value: made }] }),
+    entries: () => ['refresh everything'],
+    left: 'both',
+  },
+  {
+    what: 'key disabled',
+    make: makeKey,
+    act: ({ inside, person, made }) =>
+      inside.auth.api.updateApiKey({ body: { keyId: made, userId: person.id, enabled: false } }),
+    entries: ({ made }) => [`refresh key:${made}`],
+    left: 'both',
+  },
+  {
+    what: 'key deleted',
+    make: makeKey,
+    act: ({ inside, made }) => inside.choke.adapter.delete({ model: 'apikey', where: [{ field: 'id', value: made }] }),
+    entries: ({ made }) => [`end key:${made}`],
+    left: 'both',
+  },
+  {
+    what: 'command: session',
+    act: command(({ person }) => ({ kind: 'session', id: person.sessionId })),
+    entries: ({ person }) => [`end session:${person.sessionId}`],
+    left: 'other',
+  },
+  {
+    what: 'command: subject',
+    make: makeKey,
+    act: command(({ person }) => ({ kind: 'subject', subject: person.id })),
+    entries: ({ person }) => [`end subject:${person.id}`],
+    left: 'none',
+  },
+  {
+    what: 'command: subject of another issuer',
+    act: command(() => ({ kind: 'subject', subject: 'ci:job-7' })),
+    entries: () => ['end subject:ci:job-7'],
+    left: 'both',
+  },
+  {
+    what: 'command: token',
+    act: command(() => ({ kind: 'token', source: 'ci', tokenId: 'j_1', subject: 'ci:job-7', expiresAtMs: null })),
+    entries: () => ['end token:ci:j_1'],
+    left: 'both',
+  },
+  {
+    what: 'command: key',
+    make: makeKey,
+    act: command(({ made }) => ({ kind: 'key', id: made })),
+    entries: ({ made }) => [`end key:${made}`],
+    left: 'both',
+  },
+  {
+    what: 'command: kid',
+    act: command(() => ({ kind: 'kid', source: OWN_SOURCE, kid: 'no such key' })),
+    entries: () => ['end kid:postern:no such key'],
+    left: 'both',
+  },
+  {
+    what: 'command: issuer',
+    act: command(() => ({ kind: 'issuer', source: 'ci' })),
+    entries: () => ['end issuer:ci'],
+    left: 'both',
+  },
+  {
+    what: 'command: everything',
+    act: command(() => ({ kind: 'everything' })),
+    entries: () => ['end everything'],
+    left: 'none',
+  },
+]
+
+let redis: PrivateServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.close())
+
+for (const kind of STORE_KINDS) {
+  for (const fault of ['nothing', 'Redis', 'the database'] as const) {
+    describe(`${kind}, ${fault} stopped`, () => {
+      let nodes: TwoNodes
+      beforeAll(async () => {
+        nodes = await startTwoNodes(kind, redis.url)
+        if (fault === 'Redis') await redis.stop()
+      })
+      afterAll(async () => {
+        await nodes.close()
+        if (fault === 'Redis') await redis.start()
+      })
+
+      for (const [at, action] of ACTIONS.entries()) {
+        test(`[FR-034] ${kind}, ${fault} stopped: ${action.what}`, async () => {
+          const person = await signUp(nodes, `person${at}@example.com`)
+          const admin = await adminOf(nodes, `admin${at}@example.com`)
+          const made = (await action.make?.({ ...nodes, person, admin })) ?? ''
+          const scene: Scene = { ...nodes, person, admin, made }
+          await nodes.there.revocations.catchUp()
+          expect(await sessionsLeft(nodes, person)).toBe('both')
+          const head = await nodes.inside.head()
+          const proofs = action.entries(scene).map((entry) => proofOf(entry, head))
+
+          if (fault === 'the database') {
+            await nodes.stopDatabase()
+            const answer = await action.act(scene).catch(() => null)
+            if (answer !== null) expect((answer as Response).status).toBe(503)
+            await nodes.startDatabase()
+            await until(() =>
+              nodes.inside.head().then(
+                () => true,
+                () => false,
+              ),
+            )
+            expect(await nodes.inside.since(head)).toEqual([])
+            expect(await sessionsLeft(nodes, person)).toBe('both')
+            return
+          }
+
+          const answer = await action.act(scene)
+          const answeredAt = performance.now()
+          const isCarried = fault === 'nothing'
+          if (answer instanceof Response) {
+            expect(answer.status).toBe(200)
+            expect(answer.headers.get('postern-revocation')).toBe(isCarried ? null : 'within=2s')
+          } else if (isRevoked(answer)) {
+            expect(answer).toEqual({ sequences: [head + 1], isCarried })
+          }
+          expect(await nodes.inside.since(head)).toEqual(action.entries(scene))
+          for (const { proof, isEnd } of proofs) {
+            expect([nodes.here.revocations.isDead(proof), nodes.here.revocations.isEnded(proof)]).toEqual([true, isEnd])
+            await until(() => nodes.there.revocations.isDead(proof))
+            expect(nodes.there.revocations.isEnded(proof)).toBe(isEnd)
+          }
+          expect(performance.now() - answeredAt).toBeLessThan(MAX_STALENESS_MS)
+          expect(await sessionsLeft(nodes, person)).toBe(action.left)
+          const keys = await nodes.inside.plain.count({ model: 'apikey', where: [{ field: 'id', value: made || '-' }] })
+          expect(keys).toBe(action.make === makeKey && action.what === 'key disabled' ? 1 : 0)
+        }, 20_000)
+      }
+    })
+  }
+}
+
+async function signUp({ here }: TwoNodes, email: string): Promise<Person> {
+  const client = here.client()
+  const signedUp = await client.signUp(email)
+  if (!signedUp.ok) throw new Error(JSON.stringify([await signedUp.text(), String(here.logged.at(-1))]))
+  const other = here.client()
+  await other.signIn(email)
+  const found = await here.sessions.verifyCookie(client.session, Date.now())
+  if ('reason' in found) throw new Error(found.reason + String((here.logged.at(-1) as Error)?.stack) + JSON.stringify(here.revocations.status()))
+  const { subject, sessionId } = (found as { principal: { subject: string; sessionId: string } }).principal
+  return {
+    client,
+    id: subject,
+    email,
+    sessionId,
+    cookie: client.session,
+    token: tokenIn(client.session),
+    other: { cookie: other.session, token: tokenIn(other.session) },
+  }
+}
+
+async function adminOf({ inside, here }: TwoNodes, email: string): Promise<Headers> {
+  const body = { email, password: PASSWORD, name: 'Root' }
+  const { headers, response } = await inside.auth.api.signUpEmail({ body, returnHeaders: true })
+  await here.users.setRoles(response.user.id, ['admin'])
+  return new Headers({ cookie: headers.getSetCookie()[0]!.split(';')[0]! })
+}
+
+function tokenIn(cookie: string): string {
+  const value = decodeURIComponent(cookie)
+  return value.slice(0, value.lastIndexOf('.'))
+}
+
+/** A credential of that name that was verified when the log stood at `head`. */
+function proofOf(entry: string, head: number) {
+  const at = entry.indexOf(' ')
+  return { isEnd: entry.startsWith('end'), proof: { sequence: head, names: [entry.slice(at + 1)], issuedAtMs: null } }
+}
+
+function isRevoked(answer: unknown): answer is { sequences: readonly number[]; isCarried: boolean } {
+  return typeof answer === 'object' && answer !== null && 'sequences' in answer
+}
+
+/** As the second node sees it. */
+async function sessionsLeft({ there }: TwoNodes, { cookie, other }: Person): Promise<Action['left']> {
+  const isLive = async (value: string): Promise<boolean> => {
+    const found = await there.sessions.verifyCookie(value, Date.now())
+    if (!('principal' in found)) throw new Error(found.reason)
+    return found.principal !== null
+  }
+  const [own, another] = [await isLive(cookie), await isLive(other.cookie)]
+  return own ? (another ? 'both' : 'own') : another ? 'other' : 'none'
+}

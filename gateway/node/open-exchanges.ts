@@ -1,0 +1,288 @@
+/**
+ * Every allowed exchange that rests on a credential, from before its first byte goes upstream until it is over. It is cut when
+ * that credential is revoked or expires, or no longer allows it (SECURITY rule 35). Most are over before a sweep comes by, so
+ * they only stand in a set; what lives longer is indexed by the names it rests on.
+ */
+
+import { type ForwardPlan, type Principal, type Proof, Refusal } from '../model.ts'
+import type { Rechecked } from '../pipeline.ts'
+import type { Revocations, RevokedNames } from '../ports.ts'
+import { REASONS } from '../problem/catalogue.ts'
+import type { Sweepable } from './relay-sweep.ts'
+
+export interface OpenExchange {
+  readonly plan: ForwardPlan
+  /** Ends it on both sides at once. */
+  cut(refusal: Refusal): void
+}
+
+export interface OpenExchanges extends Sweepable {
+  /** False when what the plan rests on was revoked since, or nobody can say: ask right before the first byte goes upstream. */
+  isCurrent(plan: ForwardPlan): boolean
+  /** In the same breath as `isCurrent`, or an entry between the two is missed. */
+  add(exchange: OpenExchange): void
+  delete(exchange: OpenExchange): void
+  readonly size: number
+  /** Names in the index. */
+  readonly nameCount: number
+  close(): void
+}
+
+export interface OpenExchangesDeps {
+  /** Null where there is no log; expiry is still watched. */
+  readonly revocations: Revocations | null
+  /** Is the same caller still allowed the same thing? */
+  readonly recheck: (plan: ForwardPlan, nowMs: number) => Promise<Rechecked | Refusal>
+  /** How long a doubt may last that nobody can settle. */
+  readonly maxStalenessMs: number
+  readonly nowMs: () => number
+  readonly monotonicMs: () => number
+  readonly fault: (error: unknown) => void
+}
+
+/** An exchange that outlived a sweep, with what it rests on now. */
+interface Held {
+  readonly exchange: OpenExchange
+  proofs: readonly Proof[]
+  /** When it is to be checked again for its age alone, by the clock that tokens are dated by. */
+  dueAtMs: number
+  /** Monotonic; null while nothing speaks against it. */
+  doubtedAtMs: number | null
+  isQueued: boolean
+  isRechecking: boolean
+  /** An entry came while it was being rechecked, so the answer may be of before. */
+  isTouched: boolean
+}
+
+/** A revocation that concerns everybody must not fall upon the database all at once. */
+const RECHECKS_MAX = 32
+/** A credential that still verifies after its end, within the leeway for clocks, is asked again this much later. */
+const OVERDUE_MS = 1000
+/** A sweep, and a try to read the log: begun so early, it is over when the bound is reached. */
+const TOUCH_MS = 500
+
+const REVOKED = Object.freeze(new Refusal('principal.revoked'))
+const STALE = Object.freeze(new Refusal('revocation.stale'))
+
+export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
+  const { revocations, maxStalenessMs, nowMs, monotonicMs, fault } = deps
+  /** Added since the last sweep, and between that one and the one before it. */
+  let young = new Set<OpenExchange>()
+  let older = new Set<OpenExchange>()
+  const held = new Map<OpenExchange, Held>()
+  const byName = new Map<string, Set<Held>>()
+  const doubted = new Set<Held>()
+  /** Taken from `queueAt`: shifting a long array would cost its whole length each time. */
+  let queue: Held[] = []
+  let queueAt = 0
+  let rechecksUnderWay = 0
+  /** No exchange is due before. */
+  let nextDueAtMs = Number.POSITIVE_INFINITY
+  let isCatchingUp = false
+  const unsubscribe = revocations?.subscribe(onBatch) ?? (() => {})
+
+  return {
+    isCurrent({ proofs }) {
+      if (proofs.length === 0 || revocations === null) return true
+      return revocations.isFresh() && !isDead(proofs)
+    },
+    add(exchange) {
+      if (exchange.plan.proofs.length > 0) young.add(exchange)
+    },
+    delete(exchange) {
+      if (young.delete(exchange) || older.delete(exchange)) return
+      const entry = held.get(exchange)
+      if (entry !== undefined) forget(entry)
+    },
+    sweep(atMs) {
+      if (revocations !== null && !revocations.isFresh(TOUCH_MS)) void regainTouch(revocations)
+      for (const exchange of older) hold(exchange)
+      older.clear()
+      const emptied = older
+      older = young
+      young = emptied
+      for (const entry of doubted) {
+        if (atMs - entry.doubtedAtMs! > maxStalenessMs) cut(entry.exchange, STALE)
+        else enqueue(entry)
+      }
+      if (nowMs() >= nextDueAtMs) doubtOverdue()
+      pump()
+    },
+    get size() {
+      return young.size + older.size + held.size
+    },
+    get nameCount() {
+      return byName.size
+    },
+    close: unsubscribe,
+  }
+
+  function isDead(proofs: readonly Proof[]): boolean {
+    for (const proof of proofs) if (revocations!.isDead(proof)) return true
+    return false
+  }
+
+  function isEnded(proofs: readonly Proof[]): boolean {
+    for (const proof of proofs) if (revocations!.isEnded(proof)) return true
+    return false
+  }
+
+  /** Those indexed under the names, and every short one: they are few, and hardly ever is one concerned. */
+  function onBatch(names: RevokedNames): void {
+    for (const exchanges of [young, older]) {
+      for (const exchange of exchanges) {
+        if (!isDead(exchange.plan.proofs)) continue
+        exchanges.delete(exchange)
+        hold(exchange)
+      }
+    }
+    if (names === null) for (const entry of held.values()) settle(entry)
+    else for (const name of names) for (const entry of byName.get(name) ?? []) settle(entry)
+    pump()
+  }
+
+  /** An entry may only have to be read again, which is for the recheck to find out; `end` needs no asking. */
+  function settle(entry: Held): void {
+    entry.isTouched = true
+    if (!isDead(entry.proofs)) return
+    if (isEnded(entry.proofs)) cut(entry.exchange, REVOKED)
+    else doubt(entry)
+  }
+
+  function hold(exchange: OpenExchange): void {
+    const { proofs, principal } = exchange.plan
+    const dueAtMs = principal?.expiresAtMs ?? Number.POSITIVE_INFINITY
+    const entry: Held = {
+      exchange,
+      proofs,
+      dueAtMs,
+      doubtedAtMs: null,
+      isQueued: false,
+      isRechecking: false,
+      isTouched: false,
+    }
+    held.set(exchange, entry)
+    index(entry)
+    nextDueAtMs = Math.min(nextDueAtMs, dueAtMs)
+  }
+
+  function index(entry: Held): void {
+    for (const { names } of entry.proofs) {
+      for (const name of names) {
+        const entries = byName.get(name)
+        if (entries === undefined) byName.set(name, new Set([entry]))
+        else entries.add(entry)
+      }
+    }
+  }
+
+  function unindex(entry: Held): void {
+    for (const { names } of entry.proofs) {
+      for (const name of names) {
+        const entries = byName.get(name)
+        if (entries?.delete(entry) === true && entries.size === 0) byName.delete(name)
+      }
+    }
+  }
+
+  function forget(entry: Held): void {
+    held.delete(entry.exchange)
+    doubted.delete(entry)
+    unindex(entry)
+  }
+
+  function cut(exchange: OpenExchange, refusal: Refusal): void {
+    const entry = held.get(exchange)
+    if (entry !== undefined) forget(entry)
+    young.delete(exchange)
+    older.delete(exchange)
+    try {
+      exchange.cut(refusal)
+    } catch (error) {
+      fault(error)
+    }
+  }
+
+  function doubt(entry: Held): void {
+    entry.doubtedAtMs ??= monotonicMs()
+    doubted.add(entry)
+    enqueue(entry)
+  }
+
+  function doubtOverdue(): void {
+    const atMs = nowMs()
+    nextDueAtMs = Number.POSITIVE_INFINITY
+    for (const entry of held.values()) {
+      if (entry.dueAtMs <= atMs) doubt(entry)
+      else nextDueAtMs = Math.min(nextDueAtMs, entry.dueAtMs)
+    }
+  }
+
+  function enqueue(entry: Held): void {
+    if (entry.isQueued || entry.isRechecking) return
+    entry.isQueued = true
+    queue.push(entry)
+  }
+
+  function pump(): void {
+    while (rechecksUnderWay < RECHECKS_MAX && queueAt < queue.length) {
+      const entry = queue[queueAt++]!
+      entry.isQueued = false
+      if (doubted.has(entry)) void recheck(entry)
+    }
+    if (queueAt < queue.length) return
+    queue = []
+    queueAt = 0
+  }
+
+  async function recheck(entry: Held): Promise<void> {
+    rechecksUnderWay++
+    entry.isRechecking = true
+    entry.isTouched = false
+    let found: Rechecked | Refusal = STALE
+    try {
+      found = await deps.recheck(entry.exchange.plan, nowMs())
+    } catch (error) {
+      fault(error)
+    }
+    rechecksUnderWay--
+    entry.isRechecking = false
+    if (doubted.has(entry)) conclude(entry, found)
+    pump()
+  }
+
+  /** Whatever is not settled here stays in doubt: the next sweep asks again, until the bound has passed. */
+  function conclude(entry: Held, found: Rechecked | Refusal): void {
+    if (found instanceof Refusal) {
+      if (REASONS[found.reason] === 'cannot-decide') return
+      cut(entry.exchange, new Refusal('principal.revoked', { log: found.reason }))
+      return
+    }
+    if (revocations !== null && isDead(found.proofs)) {
+      if (isEnded(found.proofs)) cut(entry.exchange, REVOKED)
+      else if (entry.isTouched) enqueue(entry)
+      return
+    }
+    unindex(entry)
+    entry.proofs = found.proofs
+    index(entry)
+    entry.dueAtMs = dueAtMsOf(found.principal)
+    nextDueAtMs = Math.min(nextDueAtMs, entry.dueAtMs)
+    entry.doubtedAtMs = null
+    doubted.delete(entry)
+  }
+
+  function dueAtMsOf({ expiresAtMs }: Principal): number {
+    return Math.max(expiresAtMs, nowMs() + OVERDUE_MS)
+  }
+
+  /** What was let in while the log could be read must not go on without it: entries may be missed from here on. */
+  async function regainTouch(log: Revocations): Promise<void> {
+    if (isCatchingUp) return
+    isCatchingUp = true
+    const isKnown = await log.catchUp()
+    isCatchingUp = false
+    if (isKnown || log.isFresh(TOUCH_MS)) return
+    for (const exchange of [...young, ...older, ...held.keys()]) cut(exchange, STALE)
+  }
+}
