@@ -75,7 +75,10 @@ keys
 program
   .command('revoke')
   .argument('<kind>', 'session, user, token, key, kid, issuer or all')
-  .argument('[name]', 'an id; for a user also an e-mail or <issuer>:<sub>; for a token its jti, or - to read a whole one')
+  .argument(
+    '[name]',
+    'an id; for a user also an e-mail or <issuer>:<sub>; for a token its jti, or - to read a whole one',
+  )
   .description('end a credential or many, on every node; a gateway may be running')
   .option('--issuer <name>', 'whose token or kid: a name under tokens in the policy, or postern')
   .option('--subject <subject>', 'whose token it is')

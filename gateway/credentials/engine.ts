@@ -6,6 +6,7 @@
 import { type Authentication, type Principal, type Proof, type RateRule, Refusal } from '../model.ts'
 import type { CredentialStore, Primitives, Revocations, Sealer } from '../ports.ts'
 import { REMEMBERED_MS_MAX } from '../revocation/entry.ts'
+import { within } from '../revocation/within.ts'
 import { type Bounded, boundedCache } from './bounded-cache.ts'
 import type { CacheScope, CredentialCache, Verified } from './cache.ts'
 import { isFinal, negativeEntries } from './negative.ts'
@@ -203,20 +204,13 @@ export function createCredentialCache(deps: {
 
   /** The shared level keeps its own bound, and must not use up the time that the verification has. */
   async function landing({ shared, found }: Flight, search: Search): Promise<Entry | Refusal> {
-    let timer: ReturnType<typeof setTimeout> | undefined
     try {
       const entry = shared === null ? null : await shared
       if (entry !== null) return entry
-      const { waitMsMax } = search
-      if (waitMsMax === null) return await found
-      const deadline = new Promise<Refusal>((resolve) => {
-        timer = setTimeout(() => resolve(search.unavailable), waitMsMax)
-      })
-      return await Promise.race([found, deadline])
+      const { waitMsMax, unavailable } = search
+      return await (waitMsMax === null ? found : within(found, waitMsMax, unavailable))
     } catch {
       return search.unavailable // said once, where it landed
-    } finally {
-      clearTimeout(timer)
     }
   }
 

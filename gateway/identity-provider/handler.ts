@@ -24,6 +24,8 @@ export interface HandlerDeps {
   readonly serve: (request: Request) => Promise<Response>
   readonly endings: Endings
   readonly publicKeys: () => Promise<object>
+  /** Does the database answer? */
+  readonly isReady: () => Promise<boolean>
   readonly maxStalenessMs: number
   readonly nowMs: () => number
   readonly log: (error: unknown) => void
@@ -221,6 +223,10 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
   async function finish(path: string, caller: Caller, response: Response): Promise<Response | Refusal> {
     if (response.status >= 500 && response.status !== 503) {
       log(new Error(`identity provider answered ${response.status} at ${path}`))
+      return new Refusal('session.unavailable')
+    }
+    // It takes a database that does not answer for a session that is not there.
+    if (response.status === 401 && caller.principal !== null && !(await deps.isReady())) {
       return new Refusal('session.unavailable')
     }
     const fresh = response.headers.getSetCookie()

@@ -230,6 +230,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
         serve: (request) => auth.handler(request),
         endings,
         publicKeys,
+        isReady: () => database.isReady(),
         maxStalenessMs: options.maxStalenessMs,
         nowMs,
         log,

@@ -66,6 +66,8 @@ export function createTokens(deps: {
     if (claims instanceof Refusal) return claims
     const principal = principalOf(claims)
     if (principal.sessionId === null) return WITHOUT_SESSION
+    const session = await sessions.verifyId(principal.sessionId, nowMs)
+    if (session instanceof Refusal) return session
     const names = [
       nameOf.token(OWN_SOURCE, principal.tokenId ?? `#${primitives.sha256(token)}`),
       nameOf.kid(OWN_SOURCE, kidOf(token)),
@@ -74,7 +76,8 @@ export function createTokens(deps: {
     return {
       principal,
       names: Object.freeze(names),
-      issuedAtMs: typeof claims.iat === 'number' ? claims.iat * 1000 : null,
+      // `iat` counts whole seconds, and a token cannot be older than its session.
+      issuedAtMs: typeof claims.iat === 'number' ? Math.max(claims.iat * 1000, session.proof.issuedAtMs ?? 0) : null,
       rate: null,
       staleAtMs: (claims.exp + LEEWAY_SECONDS) * 1000,
     }

@@ -92,7 +92,7 @@ function watched(journal: Journal, audit: AuditTrail): Journal {
 
 /** What the API needs, of what was opened. */
 export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
-  const { config, snapshot, identity, ports, audit, history, database, askRedis } = opened
+  const { config, snapshot, identity, ports, audit, history, database, askRedis, keySets } = opened
   const { revocations, revoker, sessions, apiKeys, credentials } = identity
   return {
     origin: snapshot.origin,
@@ -110,7 +110,7 @@ export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
       policyVersion: snapshot.version,
       log: { ...revocations.status(), isFresh: revocations.isFresh() },
       cache: credentials.status(),
-      keySets: {},
+      keySets: keySets(),
       stores: {
         database: (await database.isReady().catch(() => false)) ? 'up' : 'down',
         redis: await askRedis(),

@@ -38,6 +38,8 @@ export interface Opened {
   readonly audit: AuditTrail
   readonly history: RevocationHistory
   readonly database: Database
+  /** Age, number and last error of each issuer's keys. */
+  readonly keySets: () => readonly object[]
   /** Does Redis answer now? */
   readonly askRedis: () => Promise<'up' | 'down' | 'none'>
   /** Closes everything; never rejects. */
@@ -111,7 +113,18 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       })
     const audit = auditTrail({ database, nowMs: Date.now, tell: (record) => journal.audit(record), log: fault })
     const history = revocationHistory(database)
-    return { config, snapshot, identity, ports, audit, history, database, askRedis, close: () => closeAll(opened) }
+    return {
+      config,
+      snapshot,
+      identity,
+      ports,
+      audit,
+      history,
+      database,
+      askRedis,
+      keySets: issuers.status,
+      close: () => closeAll(opened),
+    }
   } catch (error) {
     await closeAll(opened)
     throw error

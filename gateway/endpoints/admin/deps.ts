@@ -31,6 +31,6 @@ export interface AdminStatus {
   readonly policyVersion: string
   readonly log: { readonly sequence: number; readonly ageMs: number; readonly isFresh: boolean }
   readonly cache: object
-  readonly keySets: object
+  readonly keySets: readonly object[]
   readonly stores: { readonly database: 'up' | 'down'; readonly redis: 'up' | 'down' | 'none' }
 }

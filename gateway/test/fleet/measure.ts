@@ -16,8 +16,15 @@ export interface Subject {
 
 export interface Measured {
   readonly kind: string
-  /** By node: from the acknowledgment to the sending of the last request that was served; 0 when none was sent after it. */
+  /** By node: from the acknowledgment to the arrival of the first refusal; 0 when that came before it. Never less than the truth. */
   readonly delayMs: readonly number[]
+  /** By node: from the acknowledgment to the sending of the last request that was served; 0 when none was sent after it. */
+  readonly servedMs: readonly number[]
+}
+
+interface Watched {
+  readonly lastServedMs: number
+  readonly refusedAtMs: number
 }
 
 const PATH = '/api/whoami'
@@ -27,15 +34,16 @@ export async function measureRevocation(fleet: Fleet, subject: Subject): Promise
   let isWarm = 0
   let acknowledgedAtMs = Number.POSITIVE_INFINITY
   const warm = Promise.withResolvers<void>()
-  const watch = async (node: Node): Promise<number> => {
+  const watch = async (node: Node): Promise<Watched> => {
     let lastServedMs = 0
     for (let isFirst = true; ; isFirst = false) {
       const sentAtMs = performance.now()
       const { status, body } = await node.send('GET', PATH, subject.credential)
       if (status === 200) lastServedMs = sentAtMs
-      else if (isFirst) throw new Error(`a ${subject.kind} was refused before its revocation: ${status} ${body}`)
-      else if (status === 401) return lastServedMs
-      else throw new Error(`a revoked ${subject.kind} was answered ${status}: ${body}`)
+      else if (isFirst)
+        throw new Error(`a ${subject.kind} was refused before its revocation: ${status} ${await logOf(node, body)}`)
+      else if (status === 401) return { lastServedMs, refusedAtMs: performance.now() }
+      else throw new Error(`a revoked ${subject.kind} was answered ${status}: ${await logOf(node, body)}`)
       if (isFirst && ++isWarm === fleet.nodes.length) warm.resolve()
       if (sentAtMs - acknowledgedAtMs > REFUSED_WITHIN_MS)
         throw new Error(`a revoked ${subject.kind} is served for ever`)
@@ -45,8 +53,26 @@ export async function measureRevocation(fleet: Fleet, subject: Subject): Promise
   await Promise.race([warm.promise, Promise.all(watched)])
   await subject.revoke()
   acknowledgedAtMs = performance.now()
-  const lastServed = await Promise.all(watched)
-  return { kind: subject.kind, delayMs: lastServed.map((atMs) => Math.max(0, atMs - acknowledgedAtMs)) }
+  const seen = await Promise.all(watched)
+  const since = (atMs: number): number => Math.max(0, atMs - acknowledgedAtMs)
+  return {
+    kind: subject.kind,
+    delayMs: seen.map(({ refusedAtMs }) => since(refusedAtMs)),
+    servedMs: seen.map(({ lastServedMs }) => since(lastServedMs)),
+  }
+}
+
+/** What the node wrote about the request, once it has, with what it wrote of faults. */
+async function logOf(node: Node, body: string): Promise<string> {
+  const { requestId } = JSON.parse(body) as { requestId: string }
+  const endsAtMs = performance.now() + 3_000
+  while (!node.output().includes(requestId) && performance.now() < endsAtMs) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  const lines = node.output().split('\n')
+  return lines
+    .filter((line) => line.includes(requestId) || line.includes('"fault"') || line.includes('"note"'))
+    .join('\n')
 }
 
 /** Requests with credentials that stay good, at a steady pace on every node, until stopped. Resolves with what was refused. */
@@ -59,8 +85,13 @@ export function keepBusy(
   let isStopped = false
   const loops = fleet.nodes.map(async (node) => {
     for (let at = 0; !isStopped; at += 1) {
-      const { status, body } = await node.send('GET', PATH, credentials[at % credentials.length]!)
-      if (status !== 200) refused.push(`${status} ${body}`)
+      try {
+        const { status, body } = await node.send('GET', PATH, credentials[at % credentials.length]!)
+        if (status !== 200) refused.push(`${status} ${body}`)
+      } catch (error) {
+        refused.push(String(error))
+        return
+      }
       await new Promise((resolve) => setTimeout(resolve, 1000 / perSecond))
     }
   })

@@ -16,9 +16,9 @@ beforeAll(async () => {
 afterAll(() => started?.close(), 60_000)
 
 test('[FR-035] 500 revocations of every kind under load: none is honoured late, and valid credentials are served throughout', async () => {
-  const { delayMs, summary, refused } = await runRounds(started)
+  const { delayMs, servedMs, summary, refused } = await runRounds(started)
   process.stdout.write(`${summary.join('\n')}\n`)
   expect(refused).toEqual([])
   expect(delayMs).toHaveLength(Object.values(TIMES).reduce((sum, times) => sum + times, 0) * NODES)
-  expect(Math.max(...delayMs)).toBeLessThan(BOUND_MS)
+  expect(Math.max(...delayMs, ...servedMs)).toBeLessThan(BOUND_MS)
 }, 240_000)

@@ -21,8 +21,10 @@ const STEADY_CREDENTIALS = 20
 const STEADY_PER_SECOND = 20
 
 export interface Rounds {
-  /** From the acknowledgment to the last request that a node served, for each node and revocation. */
+  /** From the acknowledgment to the first refusal, for each node and revocation. */
   readonly delayMs: readonly number[]
+  /** From the acknowledgment to the last request that was served. */
+  readonly servedMs: readonly number[]
   /** One line for each kind, and one for all. */
   readonly summary: readonly string[]
   /** What was answered to credentials that were good all the while, other than 200. */
@@ -71,18 +73,25 @@ export async function runRounds({ fleet, stage }: RevocationFleet): Promise<Roun
     STEADY_PER_SECOND,
   )
   const delayMs: number[] = []
+  const servedMs: number[] = []
   const summary: string[] = []
   for (const [kind, times] of Object.entries(TIMES)) {
     const ofKind: number[] = []
     for (let at = 0; at < times; at += 1) {
       const subject = await SUBJECTS[kind]!(stage, `${kind.replaceAll(/[^a-z]/gi, '')}-${at}`)
-      ofKind.push(...(await measureRevocation(fleet, subject)).delayMs)
+      const measured = await measureRevocation(fleet, subject)
+      ofKind.push(...measured.delayMs)
+      servedMs.push(...measured.servedMs)
     }
     summary.push(`${kind}: ${summaryOf(ofKind)}`)
     delayMs.push(...ofKind)
   }
+  const late = servedMs.filter((ms) => ms > 0)
   summary.push(`all: ${summaryOf(delayMs)}`)
-  return { delayMs, summary, refused: await busy.stop() }
+  summary.push(
+    `served to a request sent after the acknowledgment: ${late.length} of ${servedMs.length}, the last ${percentile(late, 1).toFixed(1)} ms after it`,
+  )
+  return { delayMs, servedMs, summary, refused: await busy.stop() }
 }
 
 function summaryOf(ms: readonly number[]): string {

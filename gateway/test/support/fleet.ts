@@ -149,6 +149,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       method,
       headers: body === null ? headers : { ...headers, 'content-type': 'application/json' },
       body: body === null ? null : JSON.stringify(body),
+    }).catch((error: unknown) => {
+      throw new Error(`${method} ${url}`, { cause: error })
     })
     return { status: answer.statusCode, headers: answer.headers, body: await answer.body.text() }
   }
