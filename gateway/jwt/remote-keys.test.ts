@@ -148,10 +148,8 @@ function answers(path: string, text: string): void {
 
 function endless(path: string): void {
   issuer.answers.set(path, (_request, response) => {
-    const more = (): void => {
-      if (!response.destroyed) response.write('x'.repeat(65_536), more)
-    }
-    more()
+    const timer = setInterval(() => response.write('x'.repeat(65_536)), 5)
+    response.on('close', () => clearInterval(timer))
   })
 }
 

@@ -1,10 +1,13 @@
 /** Somebody can write to Redis. Every value is forged, copied, swapped, replayed and deleted: nobody gets in, and nobody comes back (SECURITY rule 24). */
 
 import { Redis } from 'ioredis'
+import { request } from 'undici'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
 import { until } from '../ports/switch.ts'
-import { type Fleet, signInAt, startFleet } from '../support/fleet.ts'
+import { type Fleet, SECRET, startFleet } from '../support/fleet.ts'
+import { signIn, startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { freePort } from '../support/ports.ts'
 import { type PrivateServer, startPostgres, startRedis } from '../support/servers.ts'
 import type { Credential } from './measure.ts'
 import { createIssuer, fleetPolicy } from './policy.ts'
@@ -102,16 +105,48 @@ for (const kind of Object.keys(SUBJECTS)) {
 }
 
 test('[FR-032] a value from before a demotion gives no role back', async () => {
-  const email = 'fallen@example.com'
-  await fleet.command(['admin', 'create', '--email', email, '--password-stdin'], 'correct horse battery staple\n')
-  const { cookie, id } = await signInAt(fleet.nodes[0]!, fleet.origin, email, false)
-  const keys = await keysOf({ cookie })
-  const values = await Promise.all(keys.map((key) => client.get(key)))
-  const statusOn = async (node: number) => (await fleet.nodes[node]!.send('GET', '/api/admin', { cookie })).status
-  for (const node of [0, 1]) expect(await statusOn(node)).not.toBe(403)
-  await fleet.command(['roles', 'set', id, '--role', 'user'])
-  for (let times = 0; times < 3; times += 1) {
-    for (const [at, key] of keys.entries()) await client.set(key, values[at]!)
-    for (const node of [0, 1]) await until(async () => (await statusOn(node)) === 403)
+  const origin = `http://localhost:${await freePort()}`
+  const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, POSTERN_SECRET: SECRET }
+  const policy = `
+version: 1
+origin: ORIGIN
+store: { database: "\${env:DATABASE_URL}", redis: "\${env:REDIS_URL}", secret: "\${env:POSTERN_SECRET}" }
+upstreams: { books: UPSTREAM }
+routes:
+  /api/whoami: { to: books, access: login }
+  /api/admin/stats: { to: books, access: { role: admin } }
+`
+  const nodes = await Promise.all(
+    [1, 2].map(() => startTestGateway({ policy, upstreamUrl: upstream.url, origin, env })),
+  )
+  const [one, two] = nodes as [TestGateway, TestGateway]
+  try {
+    const statusOn = async (node: TestGateway, path: string) => {
+      const headers = { host: new URL(origin).host, cookie: fallen.cookie }
+      const answer = await request(node.url + path, { headers })
+      await answer.body.dump()
+      return answer.statusCode
+    }
+    const before = new Set(await client.keys('postern:credential:*'))
+    const fallen = await signIn(one, 'fallen@example.com', ['admin'])
+    expect(await statusOn(one, '/api/admin/stats')).toBe(200)
+    let keys: string[] = []
+    await until(async () => {
+      keys = (await client.keys('postern:credential:*')).filter((key) => !before.has(key))
+      return keys.length > 0
+    })
+    const values = await Promise.all(keys.map((key) => client.get(key)))
+    expect(await statusOn(two, '/api/admin/stats')).toBe(200)
+    await one.users.setRoles(fallen.id, ['user'])
+    for (let times = 0; times < 3; times += 1) {
+      for (const [at, key] of keys.entries()) await client.set(key, values[at]!)
+      for (const node of nodes) {
+        await until(async () => (await statusOn(node, '/api/admin/stats')) === 403)
+        // A changed role need not sign anybody out.
+        expect(await statusOn(node, '/api/whoami')).toBe(200)
+      }
+    }
+  } finally {
+    for (const node of nodes) await node.close()
   }
 }, 60_000)

@@ -11,7 +11,7 @@ import { freePort } from './ports.ts'
 
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
 const START_MS_MAX = 30_000
-const SECRET = `${'f'.repeat(22)}0123456789abcdefghijk+`
+export const SECRET = `${'f'.repeat(22)}0123456789abcdefghijk+`
 
 export interface FleetOptions {
   /** `ORIGIN`, `UPSTREAM` and `ADMIN` in it are replaced; `listen` is added. */
