@@ -98,6 +98,19 @@ for (const kind of STORE_KINDS) {
       expect(await numbers(1001)).toHaveLength(200)
     })
 
+    test(`[FR-033] ${kind}: numbers of a log that is no more are not given again, and a higher count stays`, async () => {
+      await append('a', 'b')
+      const after = (reached: number) =>
+        node.choke.run(async (inner, revoke) => {
+          await node.entries.skipTo(inner, reached)
+          revoke([ofUser(reached)])
+        })
+      await after(9)
+      expect(await numbers()).toEqual([1, 2, 10])
+      await after(4)
+      expect(await numbers()).toEqual([1, 2, 10, 11])
+    })
+
     test(`[FR-033] ${kind}: pruning takes what has been over for an hour, and never the newest`, async () => {
       for (const id of ['a', 'b', 'c']) await append(id)
       const { expiresAtMs } = ofUser('a')

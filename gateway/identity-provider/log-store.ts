@@ -3,7 +3,7 @@
  * transaction and held until its end, so they have no gaps and stand in the order of commits (SECURITY rule 19).
  */
 
-import type { DBAdapter, DBTransactionAdapter } from '@better-auth/core/db/adapter'
+import type { DBAdapter, DBTransactionAdapter, Where } from '@better-auth/core/db/adapter'
 import type { Database, Primitives } from '../ports.ts'
 import { encodeEntry, type Revocation } from '../revocation/entry.ts'
 import type { LogPage, LogReader, LogRow, LogSeal, Written } from '../revocation/log.ts'
@@ -41,6 +41,11 @@ export const LOG_TABLES = {
 export interface LogStore {
   /** Call it last in a transaction: from here to the commit no other node can append. */
   append(inner: DBTransactionAdapter, revocations: readonly Revocation[]): Promise<readonly Written[]>
+  /**
+   * Numbers up to here were given by a log that is no more, so the next entry gets a higher one. Call it in the transaction
+   * that appends one: the newest entry must never be missing.
+   */
+  skipTo(inner: DBTransactionAdapter, reached: number): Promise<void>
   readonly reader: LogReader
   /**
    * Call it at open, under the migration lock. Rows of an older secret are sealed again with the newest; rows that no
@@ -78,7 +83,7 @@ export function logStore(deps: {
   readonly log: (error: unknown) => void
 }): LogStore {
   const { database, writes, seals, nowMs } = deps
-  return { append, reader: { read }, prepare, prune }
+  return { append, skipTo, reader: { read }, prepare, prune }
 
   async function append(inner: DBTransactionAdapter, given: readonly Revocation[]): Promise<readonly Written[]> {
     const revocations = distinct(given)
@@ -98,6 +103,14 @@ export function logStore(deps: {
       written.push({ entry, row })
     }
     return written
+  }
+
+  async function skipTo(inner: DBTransactionAdapter, reached: number): Promise<void> {
+    const where: Where[] = [
+      { field: 'id', value: LOG_ID },
+      { field: 'sequence', operator: 'lt', value: reached },
+    ]
+    await inner.update({ model: LOG, where, update: { sequence: reached } })
   }
 
   async function read(from: number): Promise<LogPage> {

@@ -21,12 +21,13 @@ import type {
   UserDirectory,
 } from '../ports.ts'
 import { createFollower, type Follower } from '../revocation/follower.ts'
-import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { EVERYTHING, nameOf, OWN_SOURCE } from '../revocation/names.ts'
 import { chokePoint } from './adapter.ts'
 import { apiKeyRows } from './api-key-rows.ts'
 import { type ApiKeys, createApiKeys, createKeyVerifier, type KeySettings } from './api-keys.ts'
 import { createAssertions } from './assertions.ts'
 import { type AuthSettings, authOptions, createAuth, createPlainAuth } from './auth.ts'
+import { revocation } from './consequences.ts'
 import { cookieCodec } from './cookie.ts'
 import { createEndings } from './endings.ts'
 import { createHandler } from './handler.ts'
@@ -148,8 +149,13 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     monotonicMs: options.monotonicMs,
     log,
     // An older copy of the database knows nothing of what was revoked since it was made.
-    onRewind: () => {
-      revoker.revoke({ kind: 'everything' }).catch(log)
+    onRewind: (reached) => {
+      choke
+        .run(async (inner, revoke) => {
+          await entries.skipTo(inner, reached)
+          revoke([revocation('end', EVERYTHING, nowMs())])
+        })
+        .catch(log)
     },
   })
   const choke = chokePoint(writes, {

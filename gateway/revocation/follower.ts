@@ -3,12 +3,12 @@
  * makes it sooner. A copy that may lack an entry is never asked: it is old, and says so (SECURITY rule 19).
  */
 
-import type { Proof } from '../model.ts'
 import type { Carrier, Revocations, RevokedNames } from '../ports.ts'
 import { decodeEntry, type LogEntry } from './entry.ts'
 import { createLiveSet } from './live-set.ts'
 import type { LogReader, LogRow, LogSeal, Written } from './log.ts'
 import { EVERYTHING } from './names.ts'
+import { type LogHead, type LogSource, type Reading, readAll, readOn } from './reading.ts'
 import { within } from './within.ts'
 
 export interface FollowerStatus {
@@ -22,6 +22,8 @@ export interface FollowerStatus {
   readonly gaps: number
   /** Times that the log was found older than it had been. */
   readonly rewinds: number
+  /** Did the carrier take what this node published last? True before there was anything; false without a carrier. */
+  readonly isCarried: boolean
 }
 
 export interface Follower extends Revocations {
@@ -43,261 +45,272 @@ export interface FollowerOptions {
   /** No other process reads this log, so a carrier is not missed. */
   readonly isAlone: boolean
   readonly maxStalenessMs: number
-  /** How often the database is read; half of `maxStalenessMs` or less. */
+  /** How often the database is read; at least each half of `maxStalenessMs`, whatever this says. */
   readonly pollMs: number
   readonly nowMs: () => number
   readonly monotonicMs: () => number
   readonly log: (error: unknown) => void
-  /** The log is older than it was: a copy from before was put in its place. */
-  readonly onRewind: () => void
+  /**
+   * The log is older than it was, as when a copy from before was put in its place. Asks for an `end` of everything with a
+   * number above `reached`, because what was remembered under the lost numbers must stay dead when they are given again.
+   * Asked again until one is there; until then nothing is fresh.
+   */
+  readonly onRewind: (reached: number) => void
 }
 
 const CATCH_UP_MS = 250
 const PUBLISH_MS = 200
 const EXPIRE_EVERY_MS = 60_000
 const SAY_EVERY_MS = 10_000
+/** What an untrusted carrier asks for costs no more than one read in this time. */
+const READ_SPACING_MS = 50
+const RETRY_MS = 250
+const REWIND_EVERY_MS = 1000
+const MESSAGE_CHARS_MAX = 65_536
+/** Entries that were carried here and have not been read yet. More of them wait for the read. */
+const CARRIED_MAX = 10_000
 
-/** What one complete read found out. */
-interface Reading {
-  readonly head: number
-  /** Text of the newest entry; null while there is none. */
-  readonly headText: string | null
-  readonly entries: readonly LogEntry[]
-  /** `anew`: all of it, because entries were missing. `other`: all of it, because it is another log than it was. */
-  readonly kind: 'first' | 'more' | 'anew' | 'other'
+interface Moment {
+  readonly monotonicMs: number
+  readonly wallMs: number
 }
 
 export function createFollower(options: FollowerOptions): Follower {
-  const { reader, seal, carrier, maxStalenessMs, nowMs, monotonicMs } = options
+  const { seal, carrier, maxStalenessMs, nowMs, monotonicMs } = options
+  const source: LogSource = { read: (from) => options.reader.read(from), open }
+  const pollMs = Math.min(options.pollMs, maxStalenessMs / 2)
   const listeners = new Set<(batch: RevokedNames) => void>()
+  const counts = { badSeals: 0, gaps: 0, rewinds: 0 }
+  const saidAtMs = new Map<string, number>()
   let live = createLiveSet()
   let isLoaded = false
-  let head = 0
-  let headText: string | null = null
+  /** Moved by what was read or committed here, never by what was carried: a replay out of a log that is no more has good seals too. */
+  let head: LogHead = { sequence: 0, text: null }
   /** Proofs from before this number were made while entries were missing. */
   let floor = 0
-  /** Entries that are known before those that stand between them and the head. */
-  const ahead = new Map<number, { readonly entry: LogEntry; readonly text: string }>()
-  let readAtMonotonicMs = Number.NEGATIVE_INFINITY
-  let readAtWallMs = Number.NEGATIVE_INFINITY
-  let running: Promise<boolean> | null = null
-  let waiting: Promise<boolean> | null = null
-  /** Until all of the other log has been read. */
-  let isRewound = false
+  /** Number that a log had reached which is no more; null while the log is the one that is known. */
+  let rewoundFrom: number | null = null
+  /** What was carried here is believed until a read that began later says what is true. */
+  const carried = new Map<number, LogEntry>()
+  let ahead = createLiveSet()
+  let readAt: Moment = { monotonicMs: Number.NEGATIVE_INFINITY, wallMs: Number.NEGATIVE_INFINITY }
+  let beganAtMs = Number.NEGATIVE_INFINITY
+  let isReading = false
+  /** The read that has not begun, for all who ask meanwhile. */
+  let next: PromiseWithResolvers<boolean> | null = null
+  let soonAtMs = Number.NEGATIVE_INFINITY
+  let askedAtMs = Number.NEGATIVE_INFINITY
+  let isCarried = carrier !== null
   let isClosed = false
-  const saidAtMs = new Map<string, number>()
-  const counts = { badSeals: 0, gaps: 0, rewinds: 0 }
   let pollTimer: ReturnType<typeof setTimeout> | undefined
-  const expireTimer = setInterval(() => live.expire(nowMs()), EXPIRE_EVERY_MS)
+  let soonTimer: ReturnType<typeof setTimeout> | undefined
+  let expireTimer: ReturnType<typeof setInterval> | undefined
 
   return {
     get sequence() {
-      return head
+      return head.sequence
     },
     isDead(proof) {
-      // A number from ahead of us belongs to a log that is no more.
-      return proof.sequence < floor || proof.sequence > head || live.isDead(proof)
+      // A number from ahead of us belongs to a log that is no more, or that we do not know yet.
+      if (rewoundFrom !== null || proof.sequence < floor || proof.sequence > head.sequence) return true
+      return live.isDead(proof) || (carried.size > 0 && ahead.isDead(proof))
     },
-    isEnded: (proof: Proof) => live.isEnded(proof),
-    isFresh,
+    isEnded: (proof) => live.isEnded(proof) || (carried.size > 0 && ahead.isEnded(proof)),
+    isFresh(marginMs = 0) {
+      const limitMs = maxStalenessMs - marginMs
+      // By both clocks: one stands still while the machine sleeps, and the other can be set.
+      if (monotonicMs() - readAt.monotonicMs > limitMs || nowMs() - readAt.wallMs > limitMs) return false
+      return rewoundFrom === null
+    },
     catchUp: () => within(readAfterNow(), CATCH_UP_MS, false),
     subscribe(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     async start() {
-      const { reading, startedAtMonotonicMs, startedAtWallMs } = await readLog()
-      accept(reading, startedAtMonotonicMs, startedAtWallMs)
-      carrier?.subscribe(receive, () => void readAfterNow())
-      poll()
+      beganAtMs = monotonicMs()
+      await readLog()
+      expireTimer = setInterval(() => live.expire(nowMs()), EXPIRE_EVERY_MS)
+      carrier?.subscribe(receive, readSoon)
+      poll(true)
     },
     async commit(written) {
-      take(written.map(({ entry, row }) => ({ entry, text: row.entry })))
+      takeOwn(written)
       if (carrier === null) return options.isAlone
       const published = carrier.publish(written.map(({ row }) => JSON.stringify(row))).then(
         () => true,
         () => false,
       )
-      return within(published, PUBLISH_MS, false)
+      isCarried = await within(published, PUBLISH_MS, false)
+      return isCarried
     },
-    status: () => ({ sequence: head, ageMs: ageMs(), size: live.size, ...counts }),
+    status: () => ({
+      sequence: head.sequence,
+      ageMs: Math.max(monotonicMs() - readAt.monotonicMs, nowMs() - readAt.wallMs),
+      size: live.size,
+      ...counts,
+      isCarried,
+    }),
     close() {
       isClosed = true
       clearTimeout(pollTimer)
+      clearTimeout(soonTimer)
       clearInterval(expireTimer)
     },
   }
 
-  /** By both clocks: one stands still while the machine sleeps, and the other can be set. */
-  function ageMs(): number {
-    return Math.max(monotonicMs() - readAtMonotonicMs, nowMs() - readAtWallMs)
-  }
+  // When to read
 
-  function isFresh(marginMs = 0): boolean {
-    const limitMs = maxStalenessMs - marginMs
-    return monotonicMs() - readAtMonotonicMs <= limitMs && nowMs() - readAtWallMs <= limitMs
-  }
-
-  function poll(): void {
+  function poll(isKnown: boolean): void {
     if (isClosed) return
-    pollTimer = setTimeout(() => {
-      readAfterNow().then(poll)
-    }, options.pollMs)
+    const waitMs = (isKnown ? pollMs : Math.min(pollMs, RETRY_MS)) - (monotonicMs() - beganAtMs)
+    pollTimer = setTimeout(() => readAfterNow().then(poll), Math.max(waitMs, READ_SPACING_MS))
   }
 
-  /** One read at a time. One under way may have begun before what is asked about, so those who ask meanwhile share the next. */
+  function readSoon(): void {
+    if (isClosed || soonTimer !== undefined) return
+    const waitMs = soonAtMs + READ_SPACING_MS - monotonicMs()
+    if (waitMs > 0) {
+      soonTimer = setTimeout(() => {
+        soonTimer = undefined
+        readSoon()
+      }, waitMs)
+      return
+    }
+    soonAtMs = monotonicMs()
+    void readAfterNow()
+  }
+
+  /** One read at a time. One under way may have begun before what is asked about, so all who ask meanwhile share the next. */
   function readAfterNow(): Promise<boolean> {
-    if (running === null) return begin()
-    waiting ??= running.then(begin)
-    return waiting
+    next ??= Promise.withResolvers<boolean>()
+    const { promise } = next
+    if (!isReading) void readWhileAsked()
+    return promise
   }
 
-  function begin(): Promise<boolean> {
-    waiting = null
-    running = attempt().finally(() => {
-      running = null
-    })
-    return running
+  async function readWhileAsked(): Promise<void> {
+    isReading = true
+    while (next !== null) {
+      const { resolve } = next
+      next = null
+      resolve(await attempt())
+    }
+    isReading = false
   }
 
   async function attempt(): Promise<boolean> {
     if (isClosed) return false
+    beganAtMs = monotonicMs()
     try {
-      const { reading, startedAtMonotonicMs, startedAtWallMs } = await readLog()
-      accept(reading, startedAtMonotonicMs, startedAtWallMs)
-      return true
+      return await readLog()
     } catch (error) {
       say('read', error)
       return false
     }
   }
 
-  async function readLog() {
-    const startedAtMonotonicMs = monotonicMs()
-    const startedAtWallMs = nowMs()
-    const reading = (isLoaded && !isRewound ? await readOn() : null) ?? (await readAll())
-    return { reading, startedAtMonotonicMs, startedAtWallMs }
-  }
+  // What to make of it
 
-  /** From the newest entry that is known, which must still be there and be the same. Null when the log is not what it was. */
-  async function readOn(): Promise<Reading | null> {
-    const knownHead = head
-    const knownText = headText
-    const entries: LogEntry[] = []
-    let text = knownText
-    let expected = Math.max(1, knownHead)
-    for (;;) {
-      const page = await reader.read(expected)
-      if (page.head < knownHead) return rewound()
-      for (const row of page.rows) {
-        const entry = open(row)
-        if (row.sequence !== expected) return missing()
-        if (row.sequence > knownHead) entries.push(entry)
-        else if (row.entry !== knownText) return rewound()
-        text = row.entry
-        expected += 1
-      }
-      if (!page.isComplete) continue
-      return page.head === expected - 1 ? { head: page.head, headText: text, entries, kind: 'more' } : missing()
+  async function readLog(): Promise<boolean> {
+    const began: Moment = { monotonicMs: monotonicMs(), wallMs: nowMs() }
+    const carriedBefore = [...carried.keys()]
+    if (isLoaded && rewoundFrom === null) {
+      const found = await readOn(source, head)
+      if (typeof found !== 'string') return accept(found, began, carriedBefore, false)
+      if (found === 'rewound') rewind()
+      else lose()
     }
+    return accept(await readAll(source), began, carriedBefore, isLoaded)
   }
 
-  function rewound(): null {
+  function rewind(): void {
     counts.rewinds += 1
-    isRewound = true
+    rewoundFrom = head.sequence
     say('rewind', new Error('the revocation log is older than it was: everything that was issued so far ends'))
-    return null
   }
 
-  function missing(): null {
+  function lose(): void {
     counts.gaps += 1
-    say(
-      'gap',
-      new Error(
-        'entries of the revocation log are missing: all of it is read again, and what was remembered is dropped',
-      ),
-    )
-    return null
+    const what =
+      'entries of the revocation log are missing: all of it is read again, and what was remembered is dropped'
+    say('gap', new Error(what))
   }
 
-  /** All that is there. Entries whose end has come may be missing, but not the newest. */
-  async function readAll(): Promise<Reading> {
-    const entries: LogEntry[] = []
-    let text: string | null = null
-    for (let from = 0; ; from = entries.at(-1)!.sequence + 1) {
-      const page = await reader.read(from)
-      for (const row of page.rows) {
-        entries.push(open(row))
-        text = row.entry
-      }
-      if (!page.isComplete) continue
-      const newest = entries.at(-1)?.sequence ?? 0
-      if (newest !== page.head) throw new Error('the newest entry of the revocation log is missing')
-      return { head: newest, headText: text, entries, kind: isRewound ? 'other' : isLoaded ? 'anew' : 'first' }
-    }
-  }
-
-  /** Throws for a row that this gateway did not write: then nobody knows what the log says. */
-  function open(row: LogRow): LogEntry {
-    const entry = seal.isSealed(row.entry, row.seal) ? decodeEntry(row.entry) : null
-    if (entry !== null && entry.sequence === row.sequence) return entry
-    counts.badSeals += 1
-    throw new Error(`entry ${row.sequence} of the revocation log has a bad seal`)
-  }
-
-  function accept(reading: Reading, startedAtMonotonicMs: number, startedAtWallMs: number): void {
-    const { kind, entries } = reading
-    if (kind === 'other') {
+  /** False while the log that was read does not make up for the one that is no more. */
+  function accept(found: Reading, began: Moment, carriedBefore: readonly number[], isAnew: boolean): boolean {
+    if (rewoundFrom !== null) {
       // The numbers of the other log mean something else, so nothing of the old one is kept.
       live = createLiveSet()
-      ahead.clear()
-      isRewound = false
-    }
-    if (kind === 'other' || reading.head > head) {
-      head = reading.head
-      headText = reading.headText
-    }
-    if (kind === 'anew' || kind === 'other') floor = reading.head
+      head = found.head
+    } else if (found.head.sequence >= head.sequence) head = found.head
+    if (isAnew) floor = found.head.sequence
+    const isWidened = live.apply(found.entries)
+    settleCarried(carriedBefore)
     isLoaded = true
+    const isMadeUpFor = rewoundFrom === null || found.entries.some((entry) => isEndOfAll(entry, rewoundFrom!))
+    if (!isMadeUpFor) askForEndOfAll(rewoundFrom!)
+    else {
+      rewoundFrom = null
+      readAt = began
+    }
+    if (isAnew || isWidened) tell(null)
+    else if (found.entries.length > 0) tell(namesOf(found.entries))
+    return isMadeUpFor
+  }
+
+  function askForEndOfAll(reached: number): void {
+    if (monotonicMs() - askedAtMs < REWIND_EVERY_MS) return
+    askedAtMs = monotonicMs()
+    options.onRewind(reached)
+  }
+
+  function settleCarried(before: readonly number[]): void {
+    if (before.length === 0) return
+    for (const sequence of before) carried.delete(sequence)
+    ahead = createLiveSet()
+    ahead.apply([...carried.values()])
+  }
+
+  function takeOwn(written: readonly Written[]): void {
+    const entries = written.map(({ entry }) => entry)
     const isWidened = live.apply(entries)
-    readAtMonotonicMs = startedAtMonotonicMs
-    readAtWallMs = startedAtWallMs
-    drainAhead()
-    if (kind === 'anew' || kind === 'other' || isWidened) tell(null)
-    else if (entries.length > 0) tell(namesOf(entries))
-    if (kind === 'other') options.onRewind()
+    for (const { entry, row } of written) {
+      if (entry.sequence === head.sequence + 1) head = { sequence: entry.sequence, text: row.entry }
+    }
+    tell(isWidened ? null : namesOf(entries))
+    // Others wrote in between, or these numbers were given before: either way there is something to read.
+    const newest = written.at(-1)
+    if (newest === undefined) return
+    if (newest.entry.sequence !== head.sequence || newest.row.entry !== head.text || rewoundFrom !== null) readSoon()
   }
 
   function receive(message: string): void {
-    const row = parseRow(message)
-    const entry = row !== null && seal.isSealed(row.entry, row.seal) ? decodeEntry(row.entry) : null
-    if (row === null || entry === null || entry.sequence !== row.sequence) {
+    const row = message.length > MESSAGE_CHARS_MAX ? null : parseRow(message)
+    if (row !== null && (row.sequence <= head.sequence || carried.has(row.sequence))) return
+    const entry = row === null ? null : openRow(row)
+    if (entry === null) {
       counts.badSeals += 1
       say('carrier', new Error('the carrier brought an entry with a bad seal, which was dropped'))
       return
     }
-    if (isLoaded) take([{ entry, text: row.entry }])
-  }
-
-  /** Entries that are known to be committed. What they name is dead at once, also where the entries before them are not known yet. */
-  function take(found: readonly { readonly entry: LogEntry; readonly text: string }[]): void {
-    const news = found.filter(({ entry }) => entry.sequence > head)
-    if (news.length === 0) return
-    for (const each of news) ahead.set(each.entry.sequence, each)
-    const entries = news.map(({ entry }) => entry)
-    const isWidened = live.apply(entries)
-    drainAhead()
-    tell(isWidened ? null : namesOf(entries))
-    if (ahead.size > 0) void readAfterNow()
-  }
-
-  function drainAhead(): void {
-    for (const sequence of ahead.keys()) if (sequence <= head) ahead.delete(sequence)
-    for (let next = ahead.get(head + 1); next !== undefined; next = ahead.get(head + 1)) {
-      ahead.delete(next.entry.sequence)
-      head = next.entry.sequence
-      headText = next.text
+    if (carried.size < CARRIED_MAX) {
+      carried.set(entry.sequence, entry)
+      tell(ahead.apply([entry]) ? null : namesOf([entry]))
     }
+    readSoon()
+  }
+
+  function open(row: LogRow): LogEntry {
+    const entry = openRow(row)
+    if (entry !== null) return entry
+    counts.badSeals += 1
+    throw new Error(`entry ${row.sequence} of the revocation log has a bad seal`)
+  }
+
+  function openRow(row: LogRow): LogEntry | null {
+    const entry = seal.isSealed(row.entry, row.seal) ? decodeEntry(row.entry) : null
+    return entry?.sequence === row.sequence ? entry : null
   }
 
   function tell(batch: RevokedNames): void {
@@ -312,9 +325,9 @@ export function createFollower(options: FollowerOptions): Follower {
 
   /** What goes on for long is said now and then. */
   function say(topic: string, error: unknown): void {
-    const now = monotonicMs()
-    if (now - (saidAtMs.get(topic) ?? Number.NEGATIVE_INFINITY) < SAY_EVERY_MS) return
-    saidAtMs.set(topic, now)
+    const atMs = monotonicMs()
+    if (atMs - (saidAtMs.get(topic) ?? Number.NEGATIVE_INFINITY) < SAY_EVERY_MS) return
+    saidAtMs.set(topic, atMs)
     options.log(error)
   }
 }
@@ -322,6 +335,10 @@ export function createFollower(options: FollowerOptions): Follower {
 function namesOf(entries: readonly LogEntry[]): RevokedNames {
   if (entries.some(({ name }) => name === EVERYTHING)) return null
   return new Set(entries.map(({ name }) => name))
+}
+
+function isEndOfAll({ effect, name, sequence }: LogEntry, above: number): boolean {
+  return effect === 'end' && name === EVERYTHING && sequence > above
 }
 
 function parseRow(message: string): LogRow | null {

@@ -29,6 +29,8 @@ interface Mark {
 
 /** An entry takes some 200 bytes. */
 const MARKS_MAX = 100_000
+/** At the cap room is made for many at once, so that a flood does not pay for it with each entry. */
+const ROOMY = 0.9
 
 export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
   const marks = new Map<string, Mark>()
@@ -52,11 +54,11 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
     },
     isEnded(proof) {
       const issuedAtMs = proof.issuedAtMs ?? Number.NEGATIVE_INFINITY
-      if (isWithin(everything, issuedAtMs)) return true
+      if (hasEnded(everything, issuedAtMs)) return true
       for (const name of proof.names) {
         const mark = marks.get(name)
         if (mark === undefined || mark.endedToMs === Number.NEGATIVE_INFINITY) continue
-        if (!isByTime(name) || isWithin(mark, issuedAtMs)) return true
+        if (!isByTime(name) || hasEnded(mark, issuedAtMs)) return true
       }
       return false
     },
@@ -82,21 +84,26 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
     return isFull
   }
 
-  /** First what is only to be read again, for everybody; then tokens by their subjects; then everything that was issued so far. */
+  /**
+   * First what is only to be read again, for everybody; then tokens by their subjects; then everything that was issued so far.
+   * A `kid` stays: whoever holds a stolen key dates tokens as they like, so no end by time covers it. They are few.
+   */
   function makeRoom(): void {
+    const roomy = marksMax * ROOMY
     for (const [name, mark] of marks) {
       if (mark.endedToMs !== Number.NEGATIVE_INFINITY) continue
       refreshedTo = Math.max(refreshedTo, mark.sequence)
       marks.delete(name)
     }
-    if (marks.size <= marksMax / 2) return
+    if (marks.size <= roomy) return
     for (const [name, mark] of marks) {
       if (mark.subject === null || !name.startsWith('token:')) continue
       marks.delete(name)
       widen(marks.get(nameOf.subject(mark.subject)) ?? addSubject(mark.subject), mark)
     }
-    if (marks.size <= marksMax / 2) return
+    if (marks.size <= roomy) return
     for (const [name, mark] of marks) {
+      if (name.startsWith('kid:')) continue
       marks.delete(name)
       widen(everything, mark)
     }
@@ -116,6 +123,8 @@ function newMark(subject: string | null): Mark {
 function merge(mark: Mark, entry: LogEntry): void {
   mark.sequence = Math.max(mark.sequence, entry.sequence)
   mark.expiresAtMs = Math.max(mark.expiresAtMs, entry.expiresAtMs)
+  // Where two say differently whose it is, nobody knows.
+  if (mark.subject !== entry.subject) mark.subject = null
   if (entry.effect === 'end') mark.endedToMs = Math.max(mark.endedToMs, entry.notBeforeMs)
 }
 
@@ -126,6 +135,7 @@ function widen(to: Mark, from: Mark): void {
   to.endedToMs = Math.max(to.endedToMs, from.endedToMs)
 }
 
-function isWithin(mark: Mark, issuedAtMs: number): boolean {
+/** What nobody dates was issued before any end, but only where there is one. */
+function hasEnded(mark: Mark, issuedAtMs: number): boolean {
   return mark.endedToMs !== Number.NEGATIVE_INFINITY && issuedAtMs <= mark.endedToMs
 }

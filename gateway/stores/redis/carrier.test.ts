@@ -145,3 +145,16 @@ test('[FR-033] fields that are none of ours are passed over', async () => {
   await until(() => messages.includes('ours'))
   expect(messages).toEqual(['ours'])
 })
+
+test('[FR-033] a flood is not read to its end: what was passed over is a gap, and then messages flow again', async () => {
+  const before = gaps
+  for (let at = 0; at < 10; at += 1) {
+    const batch = direct.pipeline()
+    for (let of = 0; of < 3000; of += 1) batch.xadd('postern:revocations', '*', 'row', `junk ${at} ${of}`)
+    await batch.exec()
+  }
+  await carrier.publish(['end of the flood']).catch(() => {})
+  await until(() => gaps > before)
+  await worksAgain()
+  expect(messages.length).toBeLessThan(20_000)
+})

@@ -14,7 +14,9 @@ const BLOCK_MS = 1000
 const SILENCE_MS = 2500
 const PUBLISH_MS = 200
 const RETRY_MS = 200
+/** More at once is a flood, of which the newest matters as little as the rest: the log itself is read instead. */
 const MESSAGES_PER_READ_MAX = 512
+const FLOOD_PAUSE_MS = 50
 const SPOILT = /^WRONGTYPE|equal or smaller|has exhausted/
 
 type Reply = readonly (readonly [
@@ -96,15 +98,13 @@ export function redisCarrier(redis: Redis, url: string, log: (error: unknown) =>
       onGap()
       return now
     }
-    let at = last
-    for (const [, entries] of reply) {
-      for (const [id, fields] of entries) {
-        at = id
-        const message = fields[fields.indexOf('row') + 1]
-        if (fields[0] === 'row' && message !== undefined) onMessage(message)
-      }
-    }
-    return at
+    const entries = reply.flatMap(([, found]) => found)
+    for (const [, [field, message]] of entries) if (field === 'row' && message !== undefined) onMessage(message)
+    if (entries.length < MESSAGES_PER_READ_MAX) return entries.at(-1)?.[0] ?? last
+    await new Promise((resolve) => setTimeout(resolve, FLOOD_PAUSE_MS))
+    const now = await newest(connection)
+    onGap()
+    return now
   }
 }
 

@@ -52,9 +52,51 @@ test('[FR-032] what is too long is neither written nor read', async () => {
   expect(await direct.exists('postern:credential:long')).toBe(0)
 })
 
-test('[FR-032] a value of another kind is an error for us, and so a miss for whoever asks', async () => {
+test('[FR-032] a value of another kind is a miss, and says nothing about the others', async () => {
   await direct.lpush('postern:credential:list', 'x')
-  await expect(store.get('list')).rejects.toThrow(/WRONGTYPE/)
+  await direct.set('postern:credential:good', 'sealed')
+  expect(await store.get('list')).toBeNull()
+  expect(await store.get('good')).toBe('sealed')
+  expect(changes).toEqual([])
+})
+
+test('[FR-032] no more is fetched than may be believed', async () => {
+  await direct.set('postern:credential:planted', 'x'.repeat(5_000_000))
+  const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await direct.info('stats'))![1])
+  const before = await sent()
+  expect(await store.get('planted')).toBeNull()
+  expect((await sent()) - before).toBeLessThan(100_000)
+})
+
+test('[FR-032] full: nothing is added, and what is there is still answered', async () => {
+  await direct.set('postern:credential:good', 'sealed')
+  await direct.config('SET', 'maxmemory', '1')
+  try {
+    store.set('more', 'sealed', 1000)
+    await until(async () => (await direct.info('errorstats')).includes('errorstat_OOM'))
+    expect(await store.get('good')).toBe('sealed')
+    expect(changes).toEqual([])
+  } finally {
+    await direct.config('SET', 'maxmemory', '0')
+  }
+})
+
+test('[FR-032] frozen for long: after each pause one request finds out, and the others do not wait with it', async () => {
+  server.pause()
+  try {
+    await expect(store.get('first')).rejects.toThrow()
+    let isProbed = false
+    await until(async () => {
+      const startedAtMs = performance.now()
+      const probe = store.get('probe').catch(() => (isProbed = performance.now() - startedAtMs > 100))
+      const others = Array.from({ length: 20 }, () => store.get('other').catch(() => performance.now() - startedAtMs))
+      for (const waitedMs of await Promise.all(others)) expect(waitedMs).toBeLessThan(100)
+      await probe
+      return isProbed
+    })
+  } finally {
+    server.resume()
+  }
 })
 
 test('[FR-032] frozen: one request waits its bound, the others not at all, and it comes back by itself', async () => {

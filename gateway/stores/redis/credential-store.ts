@@ -19,31 +19,49 @@ export function redisCredentialStore(
 ): CredentialStore {
   let pausedAtMs = Number.NEGATIVE_INFINITY
   let isShared = true
+  /** After a pause one request finds out whether Redis is back; the others do not wait with it. */
+  let isProbing = false
   let writes = 0
 
   return {
     async get(key) {
-      if (performance.now() - pausedAtMs < PAUSE_MS) throw PAUSED
+      if (isLeftAlone()) throw PAUSED
+      const isProbe = !isShared
+      isProbing ||= isProbe
       try {
-        const value = await redis.get(KEY_PREFIX + key)
+        // No more than may be believed is fetched, whatever somebody else put there.
+        const value = await redis.getrange(KEY_PREFIX + key, 0, VALUE_CHARS_MAX)
         succeeded()
-        return value === null || value.length > VALUE_CHARS_MAX ? null : value
+        return value === '' || value.length > VALUE_CHARS_MAX ? null : value
       } catch (error) {
+        if (isOfAnotherKind(error)) {
+          succeeded()
+          return null
+        }
         failed(error)
         throw error
+      } finally {
+        if (isProbe) isProbing = false
       }
     },
     set(key, sealed, lifeMs) {
       if (sealed.length > VALUE_CHARS_MAX || lifeMs < 1 || writes >= WRITES_MAX) return
-      if (performance.now() - pausedAtMs < PAUSE_MS) return
+      if (!isShared || isLeftAlone()) return
       writes += 1
       redis
         .set(KEY_PREFIX + key, sealed, 'PX', Math.floor(lifeMs))
-        .then(succeeded, failed)
+        .catch((error: unknown) => {
+          // Redis that is full still answers what it has.
+          if (!isReply(error)) failed(error)
+        })
         .finally(() => {
           writes -= 1
         })
     },
+  }
+
+  function isLeftAlone(): boolean {
+    return isProbing || performance.now() - pausedAtMs < PAUSE_MS
   }
 
   function succeeded(): void {
@@ -56,4 +74,13 @@ export function redisCredentialStore(
     if (isShared) onChange(false, error)
     isShared = false
   }
+}
+
+function isReply(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** Somebody put another kind of value under one of our names, which says nothing about the others. */
+function isOfAnotherKind(error: unknown): boolean {
+  return isReply(error) && (error as Error).message.startsWith('WRONGTYPE')
 }
