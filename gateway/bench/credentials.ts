@@ -46,7 +46,10 @@ const [postgres, redis, upstream, issuer] = await Promise.all([
 ])
 const bench = `  bench: { issuer: https://bench.example.com, audience: books, keys: ${JSON.stringify(jwks)} }\n`
 const fleet = await startFleet({
-  policy: fleetPolicy(issuer).replace('tokens:\n', `tokens:\n${bench}`),
+  policy: fleetPolicy(issuer)
+    .replace('tokens:\n', `tokens:\n${bench}`)
+    // A signature per caller would hide what the credential costs.
+    .replace('{ url: UPSTREAM }', '{ url: UPSTREAM, assertion: false }'),
   upstreamUrl: upstream.url,
   databaseUrl: postgres.url,
   redisUrl: redis.url,

@@ -15,6 +15,13 @@ import { ensurePrograms } from './test-programs.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PROJECTS = ['gateway', 'gateway/node', 'gateway/workers', 'gateway/test'] as const
 
+const FLEET = 'gateway/test/fleet'
+/** Whole fleets of processes take both cores, so their tests run after the others and one by one. */
+const SELECTIONS = [
+  ['--exclude', `${FLEET}/**`],
+  [FLEET, '--maxWorkers=1'],
+] as const
+
 /** Variables of a developer's shell that would change what the gateway under test does. */
 const FOREIGN = ['DATABASE_URL', 'REDIS_URL', 'POSTERN_SECRET', 'POSTERN_CONFIG', 'PORT', 'NODE_ENV'] as const
 
@@ -73,16 +80,18 @@ export async function runTestSuite(): Promise<void> {
     servers.push(redis, postgres)
     env.POSTERN_TEST_REDIS_URL = redis.url
     env.POSTERN_TEST_DATABASE_URL = postgres.url
-    const reportFile = join(folder, 'report.json')
-    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`]
-    const isGood = await run(['vitest', 'run', '--config', 'gateway/vitest.config.ts', ...reporters])
-    const report = readReport(reportFile)
-    const skipped = report.numPendingTests + report.numTodoTests
-    if (skipped > 0) print(`FAILED: ${skipped} tests were skipped`)
-    passed += report.numPassedTests
-    failed += report.numFailedTests + skipped
-    // A file that does not load, or an error outside of any test, has no count of its own.
-    if ((!isGood || !report.success) && report.numFailedTests === 0) failed += Math.max(1, report.numFailedTestSuites)
+    for (const [at, selection] of SELECTIONS.entries()) {
+      const reportFile = join(folder, `report-${at}.json`)
+      const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`]
+      const isGood = await run(['vitest', 'run', '--config', 'gateway/vitest.config.ts', ...selection, ...reporters])
+      const report = readReport(reportFile)
+      const skipped = report.numPendingTests + report.numTodoTests
+      if (skipped > 0) print(`FAILED: ${skipped} tests were skipped`)
+      passed += report.numPassedTests
+      failed += report.numFailedTests + skipped
+      // A file that does not load, or an error outside of any test, has no count of its own.
+      if ((!isGood || !report.success) && report.numFailedTests === 0) failed += Math.max(1, report.numFailedTestSuites)
+    }
   } finally {
     await Promise.all(servers.map((server) => server.close()))
     rmSync(folder, { recursive: true, force: true })

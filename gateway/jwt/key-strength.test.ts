@@ -72,6 +72,7 @@ const weak: readonly (readonly [string, RegExp, () => unknown])[] = [
   ['RSA with exponent 1', /exponent/, () => ({ kty: 'RSA', n: number(LONG), e: 'AQ' })],
   ['RSA with exponent 0', /exponent/, () => ({ kty: 'RSA', n: number(LONG), e: 'AA' })],
   ['RSA with an even exponent', /exponent/, () => ({ kty: 'RSA', n: number(LONG), e: 'Ag' })],
+  ['RSA with exponent 4', /exponent/, () => ({ kty: 'RSA', n: number(LONG), e: 'BA' })],
   ['RSA with an even modulus', /exponent/, () => ({ kty: 'RSA', n: number(LONG - 1n), e: 'AQAB' })],
   ['RSA with a huge exponent', /larger/, () => ({ kty: 'RSA', n: number(LONG), e: number((1n << 64n) + 1n) })],
   ['RSA without a modulus', /missing/, () => ({ kty: 'RSA', e: 'AQAB' })],
@@ -81,6 +82,7 @@ const weak: readonly (readonly [string, RegExp, () => unknown])[] = [
   ['on another curve than its point', /misspelt/, () => ({ ...keys['ES256'], crv: 'P-384' })],
   ['without y', /missing/, () => ({ kty: 'EC', crv: 'P-256', x: keys['ES256']!.x })],
   ['off its curve', /imported/, () => ({ ...keys['ES256'], x: keys['ES256']!.y, y: keys['ES256']!.x })],
+  ['with a point in a second spelling', /misspelt/, () => ({ ...keys['ES256'], x: respelt(keys['ES256']!.x!) })],
   ['on X25519', /curve/, () => ({ ...keys['EdDSA'], crv: 'X25519' })],
   ['an Ed25519 point of order 1', /order/, () => ed25519(`01${'00'.repeat(31)}`)],
   ['the same, with its sign', /order/, () => ed25519(`01${'00'.repeat(30)}80`)],
@@ -93,6 +95,12 @@ const weak: readonly (readonly [string, RegExp, () => unknown])[] = [
   ['no object', /object/, () => 'key'],
   ['null', /object/, () => null],
 ]
+
+/** The last character of 32 bytes has two bits to spare. */
+function respelt(text: string): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  return text.slice(0, -1) + alphabet[alphabet.indexOf(text.at(-1)!) + 1]
+}
 
 function ed25519(hex: string): JWK {
   return { kty: 'OKP', crv: 'Ed25519', x: base64url.encode(Buffer.from(hex, 'hex')) }

@@ -118,7 +118,10 @@ const wrong: readonly (readonly [string, () => void])[] = [
   ['keys within the document', () => discovers({ issuer: issuer.url, jwks_uri: 'data:application/json,{"keys":[]}' })],
   ['keys that are no text', () => discovers({ issuer: issuer.url, jwks_uri: [`${issuer.url}/keys`] })],
   ['keys on http beyond loopback', () => discovers({ issuer: issuer.url, jwks_uri: 'http://192.0.2.1/keys' })],
-  ['keys with a password', () => discovers({ issuer: issuer.url, jwks_uri: issuer.url.replace('//', '//a:b@') })],
+  [
+    'keys with a password',
+    () => discovers({ issuer: issuer.url, jwks_uri: `${issuer.url.replace('//', '//a:b@')}/keys` }),
+  ],
   ['a redirected document', () => redirects(DISCOVERY, `${stranger.url}${DISCOVERY}`)],
   ['redirected keys', () => redirects('/keys', `${stranger.url}/keys`)],
   ['no key set', () => answers('/keys', '{"keys":{}}')],
@@ -225,6 +228,32 @@ describe('rotation', () => {
     expect(issuer.hits('/keys')).toBe(3)
   })
 
+  test('[FR-029] it waits for no other read either', async () => {
+    const keys = await open({ maxAgeMs: 40, timeoutMs: 2000 })
+    expect(await find(keys, 'x')).toBe('token.key-unknown')
+    const hits = issuer.hits('/keys')
+    let isAnswered = false
+    issuer.answers.set('/keys', (_request, response) => {
+      setTimeout(() => {
+        isAnswered = true
+        sendJson(response, { keys: issuer.published })
+      }, 500)
+    })
+    await until(() => issuer.hits('/keys') > hits + 1, 'a read in the background')
+    isAnswered = false
+    expect(await find(keys, 'x')).toBe('token.key-unknown')
+    expect(isAnswered).toBe(false)
+  })
+
+  test('[FR-029] one read at a time', async () => {
+    const keys = await open()
+    await Promise.all([keys.start(), keys.start(), find(keys, 'x')])
+    expect(issuer.hits('/keys')).toBeLessThanOrEqual(3)
+    const hits = issuer.hits('/keys')
+    await Promise.all([keys.start(), keys.start(), keys.start()])
+    expect(issuer.hits('/keys')).toBe(hits + 1)
+  })
+
   test('[FR-029] a known kid with another algorithm makes nobody read', async () => {
     const keys = await open()
     expect(await find(keys, 'k1', 'RS256')).toBe('token.algorithm')
@@ -285,7 +314,11 @@ describe('an issuer that is down', () => {
     const keys = await open({ timeoutMs: 400 })
     issuer.answers.set('/keys', () => {})
     const before = performance.now()
-    const found = await Promise.all(Array.from({ length: 300 }, (_, at) => find(keys, `x${at}`)))
+    let settled = 0
+    const finding = Array.from({ length: 300 }, (_, at) => find(keys, `x${at}`).finally(() => void (settled += 1)))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(settled).toBe(300 - 128)
+    const found = await Promise.all(finding)
     expect(new Set(found)).toEqual(new Set(['keys.unavailable']))
     expect(performance.now() - before).toBeLessThan(1500)
     expect(await find(keys, 'k1')).toBe(1)

@@ -63,7 +63,7 @@ export function createRemoteKeys(
   let reading: Promise<void> | null = null
   let askedAtMs = Number.NEGATIVE_INFINITY
   let waiters = 0
-  /** Kids that a read did not find, and when it was asked for. */
+  /** Kids that a read did not find, and when it was asked for: they are answered at once, and wait for no other read. */
   const absent = new Map<string, number>()
   let timer: ReturnType<typeof setTimeout> | undefined
   let isClosed = false
@@ -163,7 +163,6 @@ export function createRemoteKeys(
   function adopt(next: KeySet): void {
     const before = set
     set = next
-    absent.clear()
     const said = before.refused.join()
     if (next.refused.length > 0 && next.refused.join() !== said) log(new Error(refusedText(name, next)))
     const ids = new Set(next.keys.map((key) => key.id))
