@@ -2,6 +2,7 @@
 
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Refusal } from '../model.ts'
+import { primitives } from '../node/crypto.ts'
 import { nameOf } from '../revocation/names.ts'
 import { NOW_MS, openStore, whoIn } from '../test/support/credentials.ts'
 import { type IssuerKey, makeKey, signToken } from '../test/support/issuer.ts'
@@ -186,13 +187,16 @@ describe('revocation', () => {
 
   test('[FR-033] a token is known by its jti, and by its text where it has none', async () => {
     const tokens = await twoIssuers()
-    const found = await tokens.verify(await sign(), NOW_MS)
+    const text = await sign()
+    const found = await tokens.verify(text, NOW_MS)
     const names = 'proofs' in found ? found.proofs[0]!.names : []
     expect(names).toEqual(
       expect.arrayContaining([nameOf.subject('ci:job-7'), nameOf.issuer('ci'), nameOf.kid('ci', 'k1')]),
     )
     const byText = names.find((name) => name.startsWith('token:ci:#'))!
+    expect(byText).toBe(nameOf.token('ci', `#${primitives.sha256(text)}`))
     tokens.revocations.revoke(byText, 'end', NOW_MS)
+    expect(whoIn(await tokens.verify(text, NOW_MS))).toBe('token.revoked')
     expect(whoIn(await tokens.verify(await sign(), NOW_MS))).toBe('ci:job-7')
     tokens.revocations.revoke(nameOf.token('ci', 't1'), 'end', 0)
     expect(whoIn(await tokens.verify(await token(), NOW_MS))).toBe('token.revoked')

@@ -42,3 +42,10 @@ test('[FR-028] claims by path', () => {
   for (const path of ['a.x', 'a.b.c', 'list.0', 'list.length', 'text.length', 'toString', '__proto__', 'a.constructor'])
     expect(claimAt(claims, parseClaimPath(path))).toBeUndefined()
 })
+
+test('[FR-028] a token that is bound to a key of its sender is no bearer token', async () => {
+  const key = await makeKey('k1')
+  const keys = await readInlineKeys('ci', [key.jwk], ['ES256'], () => {})
+  const bound = await signToken(key, { iss: rules.issuer, cnf: { jkt: 'x' } }, {}, NOW_MS)
+  expect(await verifyForeign(rules, keys, bound, NOW_MS)).toMatchObject({ reason: 'token.type', log: 'cnf' })
+})

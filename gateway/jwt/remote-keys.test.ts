@@ -245,6 +245,22 @@ describe('rotation', () => {
     expect(isAnswered).toBe(false)
   })
 
+  test('[FR-029] closed while it reads, it reads no more', async () => {
+    const keys = await open({ maxAgeMs: 20, timeoutMs: 2000 })
+    let release: (() => void) | null = null
+    issuer.answers.set('/keys', (_request, response) => {
+      release = () => sendJson(response, { keys: issuer.published })
+    })
+    await until(() => release !== null, 'a read in the background')
+    keys.close()
+    const reading = keys.start()
+    release!()
+    await reading
+    const hits = issuer.hits('/keys')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(issuer.hits('/keys')).toBe(hits)
+  })
+
   test('[FR-029] one read at a time', async () => {
     const keys = await open()
     await Promise.all([keys.start(), keys.start(), find(keys, 'x')])
@@ -315,7 +331,10 @@ describe('an issuer that is down', () => {
     issuer.answers.set('/keys', () => {})
     const before = performance.now()
     let settled = 0
-    const finding = Array.from({ length: 300 }, (_, at) => find(keys, `x${at}`).finally(() => void (settled += 1)))
+    const count = () => {
+      settled += 1
+    }
+    const finding = Array.from({ length: 300 }, (_, at) => find(keys, `x${at}`).finally(count))
     await new Promise((resolve) => setImmediate(resolve))
     expect(settled).toBe(300 - 128)
     const found = await Promise.all(finding)
