@@ -69,7 +69,7 @@ export async function revoke(word: string, given: string | null, options: Revoke
     }
   } finally {
     await opened.close()
-    journal.flush()
+    await journal.flush()
   }
 }
 

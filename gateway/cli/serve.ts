@@ -39,7 +39,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     else journal.note(`listening on ${gateway.url} for ${gateway.origin}`)
   } catch (error) {
     await close()
-    journal.flush()
+    await journal.flush()
     throw error
   }
 }

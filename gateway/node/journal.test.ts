@@ -1,11 +1,14 @@
 /** One JSON line per finished exchange, and nothing that a log must not hold. */
 
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { startUpstream } from '../../upstream-mock/server.ts'
 import { OPEN_POLICY, startTestGateway } from '../test/support/gateway.ts'
+import { freePort } from '../test/support/ports.ts'
 import { jsonJournal, terminalJournal } from './journal.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-journal-'))
@@ -27,7 +30,7 @@ test('[FR-019] the journal keeps no query value, cookie or credential, and a bug
     journal.record({ ...record, status: 503 })
     journal.fault('r1', new Error('a bug'))
     journal.note('a note')
-    journal.flush()
+    await journal.flush()
     const lines = readFileSync(file, 'utf8').trim().split('\n')
     const [access, failed, fault, note] = lines.map((line) => JSON.parse(line))
     expect(access).toMatchObject({ level: 'info', requestId: record.requestId, path: '/api/books', status: 200 })
@@ -64,4 +67,24 @@ test('[FR-024] on a terminal an exchange is one short line without control chara
     isAborted: false,
   })
   expect(lines).toEqual(['12:34:56 404 GET /a - 3 ms route.unlisted\n'])
+})
+
+test('[FR-001] a gateway whose log is read no more still ends when it is told to', async () => {
+  const port = await freePort()
+  const data = join(folder, 'unread')
+  const file = join(folder, 'unread.yaml')
+  const policy = `version: 1\norigin: http://localhost:${port}\nlisten: 127.0.0.1:${port}\nupstreams: { a: http://127.0.0.1:9 }\n`
+  writeFileSync(file, `${policy}routes: { /a: { to: a, access: public } }\n`)
+  const args = [join(import.meta.dirname, '../cli/main.ts'), 'serve', '--config', file, '--data', data]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const isUp = () =>
+    fetch(`http://localhost:${port}/_postern/healthz`).then(
+      () => true,
+      () => false,
+    )
+  while (!(await isUp())) await new Promise((resolve) => setTimeout(resolve, 20))
+  child.stdout.destroy()
+  for (let at = 0; at < 100; at += 1) await fetch(`http://localhost:${port}/nowhere`)
+  child.kill('SIGTERM')
+  expect(await once(child, 'exit')).toEqual([0, null])
 })

@@ -9,12 +9,13 @@ export interface NodeJournal extends Journal {
   note(message: string): void
   /** What an administrator did, or was refused. */
   audit(record: AuditRecord): void
-  /** Writes what is buffered. */
-  flush(): void
+  /** Writes what is buffered, as far as somebody reads it within a second. Never rejects. */
+  flush(): Promise<void>
 }
 
 const BUFFER_BYTES = 8 * 1024
 const FLUSH_MS = 1_000
+const LAST_FLUSH_MS = 1_000
 
 /** JSON lines. `fileDescriptor` is 1, standard output, unless a test reads elsewhere. */
 export function jsonJournal(fileDescriptor = 1): NodeJournal {
@@ -35,12 +36,15 @@ export function jsonJournal(fileDescriptor = 1): NodeJournal {
     fault: (requestId, error) => logger.error({ at: new Date().toISOString(), requestId, fault: textOf(error) }),
     audit: ({ atMs, ...record }) => logger.info({ at: new Date(atMs).toISOString(), audit: record }),
     note: (message) => logger.warn({ at: new Date().toISOString(), note: message }),
-    flush() {
-      try {
-        destination.flushSync()
-      } catch {
-        // Nothing is open any more; there is nobody left to tell.
-      }
+    async flush() {
+      // Never the library's blocking flush: where nobody reads any more, it tries for ever.
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, LAST_FLUSH_MS)
+        destination.flush(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
     },
   }
 }
@@ -52,7 +56,7 @@ export function terminalJournal(write: (line: string) => void): NodeJournal {
     fault: (requestId, error) => write(`${requestId} ${textOf(error)}\n`),
     audit: ({ actor, action, target, outcome }) => write(`${outcome} ${action} ${target} by ${actor}\n`),
     note: (message) => write(`${message}\n`),
-    flush() {},
+    async flush() {},
   }
 }
 

@@ -73,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     gateway.exchanges.close()
     await gateway.pools.destroy()
     await closeStores()
-    options.journal.flush()
+    await options.journal.flush()
   }
   try {
     if (admin !== null) await listen(admin.server, config.admin!.listen)

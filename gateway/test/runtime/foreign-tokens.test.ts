@@ -187,7 +187,7 @@ test('[FR-034] a token that is revoked by command is refused, and one of the oth
     },
     env: {},
     dataDir: gateway.dataDir,
-    journal: { record() {}, fault() {}, note() {}, audit() {}, flush() {} },
+    journal: { record() {}, fault() {}, note() {}, audit() {}, async flush() {} },
     isCommand: true,
   })
   const subject = 'ci:job-7'

@@ -83,6 +83,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     return {
       PATH: process.env.PATH,
       POSTERN_SECRET: SECRET,
+      NODE_OPTIONS: process.env.NODE_OPTIONS,
       ...(options.databaseUrl === null ? {} : { DATABASE_URL: options.databaseUrl }),
       ...(redisUrl === null ? {} : { REDIS_URL: redisUrl }),
     }

@@ -59,7 +59,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     fault: (_requestId, error) => void faults.push(error),
     note() {},
     audit() {},
-    flush() {},
+    async flush() {},
   }
   const removeData = () => {
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true })
