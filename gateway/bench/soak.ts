@@ -15,12 +15,14 @@ import { startFleet } from '../test/support/fleet.ts'
 const TOKENS = Number(process.env.SOAK_TOKENS ?? 1_000_000)
 const BATCH = 2_000
 const CONCURRENCY = 32
-/** What the documents state: the process at rest, the cache's bytes twice over, and room for the young generation. */
-const RSS_BYTES_MAX = 700 * 1024 ** 2
+/** What spec.md states (SC-014). Left to itself V8 takes what the machine has before it collects, which says nothing about what is kept. */
+const HEAP_MIB = 320
+const RSS_BYTES_MAX = 600 * 1024 ** 2
 
 const [issuer, upstream] = await Promise.all([createIssuer(), startUpstream()])
 /** A key the gateway has never seen, under a `kid` it knows: the costliest forgery, for its signature must be computed. */
 const forger = await generateKeyPair('ES256')
+process.env['NODE_OPTIONS'] = `--max-old-space-size=${HEAP_MIB}`
 const fleet = await startFleet({
   policy: fleetPolicy(issuer),
   upstreamUrl: upstream.url,
