@@ -102,10 +102,9 @@ test('[FR-011] a bad token beside a good session is refused, and a bad session b
 })
 
 test('[FR-011] an ended cookie is not a second credential: the token acts, and the cookie is deleted', () => {
-  expect(authenticate(sources(ended, adaToken), head({ ...bearer, ...cookie }))).toEqual({
-    principal: adaToken,
-    setCookies: ended.setCookies,
-  })
+  expect(authenticate(sources(ended, adaToken), head({ ...bearer, ...cookie }))).toEqual(
+    who(adaToken, ended.setCookies),
+  )
 })
 
 const ours = 'https://books.example.com'

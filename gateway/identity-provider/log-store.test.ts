@@ -100,14 +100,14 @@ for (const kind of STORE_KINDS) {
 
     test(`[FR-033] ${kind}: numbers of a log that is no more are not given again, and a higher count stays`, async () => {
       await append('a', 'b')
-      const after = (reached: number) =>
+      const endAfter = (reached: number) =>
         node.choke.run(async (inner, revoke) => {
           await node.entries.skipTo(inner, reached)
           revoke([ofUser(reached)])
         })
-      await after(9)
+      await endAfter(9)
       expect(await numbers()).toEqual([1, 2, 10])
-      await after(4)
+      await endAfter(4)
       expect(await numbers()).toEqual([1, 2, 10, 11])
     })
 

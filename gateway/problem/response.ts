@@ -32,10 +32,11 @@ export function problemAnswer(refusal: Refusal, requestId: string, origin: strin
   return { status: problem.status, headers: [...headers, ...ownHeaders], body }
 }
 
-/** RFC 9110 §11.6.1 and RFC 6750 §3. */
+/** RFC 9110 §11.6.1 and RFC 6750 §3. No scheme is registered for API keys; a 401 names one that would do. */
 function challengeFor(refusal: Refusal, origin: string): string | null {
   const code = REASONS[refusal.reason]
-  if (code === 'login-required' || code === 'invalid-session') return `Bearer realm="${origin}"`
+  if (code === 'login-required' || code === 'invalid-session' || code === 'invalid-key')
+    return `Bearer realm="${origin}"`
   if (code === 'invalid-token') return `Bearer realm="${origin}", error="invalid_token"`
   if (refusal.reason === 'scope.missing') return `Bearer realm="${origin}", error="insufficient_scope"`
   return null

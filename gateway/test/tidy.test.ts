@@ -42,7 +42,18 @@ const ONE_DOOR: Readonly<Record<string, string>> = {
 const GROUND = ['http', 'problem']
 const NOUNS = [...GROUND, 'model', 'ports', 'snapshot']
 const STAGES = ['admit', 'route', 'authenticate', 'authorize', 'limit', 'transform', 'forward', 'record']
-const CORE = [...NOUNS, ...STAGES, 'jwt', 'revocation', 'credentials', 'pipeline', 'config', 'identity-provider', 'endpoints', 'stores/memory']
+const CORE = [
+  ...NOUNS,
+  ...STAGES,
+  'jwt',
+  'revocation',
+  'credentials',
+  'pipeline',
+  'config',
+  'identity-provider',
+  'endpoints',
+  'stores/memory',
+]
 const ADAPTERS = [...CORE, 'stores/redis', 'stores/database']
 
 /** Folder or root file of gateway/ -> what it may import besides itself. Arrows point inward (DESIGN: law 7). */

@@ -1,5 +1,6 @@
 /** Two nodes on one Postgres and one Redis, and what is left of them when either store is gone (SECURITY rules 19, 23, 32). */
 
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
 import { type SignedIn, signIn, startTestGateway, type TestGateway } from '../support/gateway.ts'
@@ -98,6 +99,8 @@ for (const { store, how, server, end, mend } of outages) {
       known = await signIn(nodes[0], `known-${how}@example.com`, ['user'])
       // Signed in on the other node, so the node that is asked has read nothing of it yet.
       unread = await signIn(nodes[1], `unread-${how}@example.com`, ['user'])
+      // What Redis remembers would do for as long as the log is young; here nothing is remembered.
+      await flush(redis.url)
       await end(server())
     }, 30_000)
 
@@ -175,4 +178,10 @@ async function exchange(node: TestGateway, bytes: string) {
   const answer = parseAnswer(await client.until(isWhole))
   client.close()
   return answer
+}
+
+async function flush(url: string): Promise<void> {
+  const client = new Redis(url)
+  await client.flushall()
+  client.disconnect()
 }
