@@ -5,6 +5,7 @@ import { readPolicyFile } from '../node/config-file.ts'
 import { jsonJournal } from '../node/journal.ts'
 import { openAll } from '../node/open.ts'
 import { startupError } from '../node/startup-error.ts'
+import { audited } from './audited.ts'
 import { configFile } from './settings.ts'
 
 export interface AdminOptions {
@@ -27,7 +28,11 @@ export async function createAdmin(options: AdminOptions): Promise<void> {
     const { users } = opened.identity
     if ((await users.findByEmail(email)) !== null)
       throw startupError(`There is a user with the e-mail ${email} already.`)
-    const id = await users.create({ email, password, name: options.name ?? email, roles: ['admin'] }).catch(explain)
+    const wanted = { email, password, name: options.name ?? email, roles: ['admin'] }
+    const create = () => users.create(wanted)
+    const id = await audited(opened, 'create admin', `user:${email}`, create, (made) => `subject:${made}`).catch(
+      explain,
+    )
     process.stdout.write(`made ${email} (${id}), role admin\n`)
   } finally {
     await opened.close()

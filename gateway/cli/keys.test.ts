@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -74,3 +75,25 @@ function postern(policy: string, options: readonly string[]) {
   const given = { input: 'a long enough password\n', encoding: 'utf8', timeout: 30_000 } as const
   return spawnSync(process.execPath, [MAIN, ...options, ...stores], given)
 }
+
+test('[FR-037] what the command line makes and ends is on record, without a secret', () => {
+  const made = keys('create', '--owner', 'ada@example.com', '--name', 'recorded', '--json')
+  const { id, key } = JSON.parse(made.stdout) as { id: string; key: string }
+  expect(keys('revoke', id).status).toBe(0)
+  const database = new DatabaseSync(join(folder, 'data', 'postern.db'), { readOnly: true })
+  const rows = database.prepare('select actor, action, target, outcome, detail from postern_audit order by at_ms').all()
+  database.close()
+  expect(rows.map((row) => ({ ...row }))).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({
+        actor: 'cli',
+        action: 'create admin',
+        target: 'user:ada@example.com',
+        outcome: 'done',
+      }),
+      expect.objectContaining({ actor: 'cli', action: 'create key', outcome: 'done', detail: `key:${id}` }),
+      expect.objectContaining({ actor: 'cli', action: 'revoke key', target: `key:${id}`, outcome: 'done' }),
+    ]),
+  )
+  expect(JSON.stringify(rows)).not.toContain(key)
+}, 60_000)

@@ -7,6 +7,7 @@ import { readPolicyFile } from '../node/config-file.ts'
 import { jsonJournal } from '../node/journal.ts'
 import { type Opened, openAll } from '../node/open.ts'
 import { startupError } from '../node/startup-error.ts'
+import { audited } from './audited.ts'
 import { configFile } from './settings.ts'
 
 interface StoreOptions {
@@ -34,7 +35,8 @@ const LIMIT = rate()
 export async function createKey(options: CreateKeyOptions): Promise<void> {
   const lifeMs = options.expires === undefined ? null : read(EXPIRES.safeParse(options.expires), '--expires')
   const limit = options.limit === undefined ? null : read(LIMIT.safeParse(options.limit), '--limit')
-  await withStores(options, async ({ config, identity }) => {
+  await withStores(options, async (opened) => {
+    const { config, identity } = opened
     if (config.keys === undefined) {
       throw startupError(
         'This policy takes no API keys. Add `keys: {}` to it, and `with: [key]` to the routes they are for.',
@@ -43,7 +45,15 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
     const ownerId = await findOwner(identity, options.owner)
     const { name, scope: scopes = [] } = options
     const expiresAtMs = lifeMs === null ? null : Date.now() + lifeMs
-    const made = await identity.apiKeys.create({ ownerId, name, scopes, expiresAtMs, rate: limit }).catch(explain)
+    const wanted = { ownerId, name, scopes, expiresAtMs, rate: limit }
+    const create = () => identity.apiKeys.create(wanted)
+    const made = await audited(
+      opened,
+      'create key',
+      `subject:${ownerId}`,
+      create,
+      ({ id: made }) => `key:${made}`,
+    ).catch(explain)
     if (options.json === true) {
       print(
         JSON.stringify({ ...made, header: config.keys.header, ownerId, name, scopes, expiresAt: isoOf(expiresAtMs) }),
@@ -65,8 +75,9 @@ export async function listKeys(options: ListKeysOptions): Promise<void> {
 }
 
 export async function revokeKey(id: string, options: StoreOptions): Promise<void> {
-  await withStores(options, async ({ identity }) => {
-    if (!(await identity.apiKeys.revoke(id))) {
+  await withStores(options, async (opened) => {
+    const end = () => opened.identity.apiKeys.revoke(id)
+    if (!(await audited(opened, 'revoke key', `key:${id}`, end, (isDone) => (isDone ? '' : 'no such key')))) {
       throw startupError(`There is no key ${JSON.stringify(id)}. \`postern keys list\` shows the ids.`)
     }
     print(`revoked key ${id}`)

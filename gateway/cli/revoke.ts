@@ -6,8 +6,9 @@ import { primitives } from '../node/crypto.ts'
 import { jsonJournal } from '../node/journal.ts'
 import { type Opened, openAll } from '../node/open.ts'
 import { startupError } from '../node/startup-error.ts'
-import type { AuditEvent, RevocationRequest } from '../ports.ts'
+import type { RevocationRequest } from '../ports.ts'
 import { EVERYTHING, nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { audited } from './audited.ts'
 import { configFile } from './settings.ts'
 
 export interface RevokeOptions {
@@ -39,21 +40,16 @@ export async function revoke(word: string, given: string | null, options: Revoke
   try {
     const request = await requestFor(opened, kind, token, given ?? '', options)
     const target = targetOf(request)
-    const event: AuditEvent = {
-      actor: 'cli',
-      action: `revoke ${request.kind}`,
+    const revoked = await audited(
+      opened,
+      `revoke ${request.kind}`,
       target,
-      requestId: '-',
-      clientAddress: null,
-    }
-    const id = await opened.audit.begin(event).catch((error: unknown) => {
-      throw startupError(`Nothing was revoked: it could not be put on record. ${cureOf(error)}`, error)
-    })
-    const revoked = await opened.identity.revoker.revoke(request).catch(async (error: unknown) => {
-      await opened.audit.end(id, event, 'failed', 'store')
-      throw startupError(`Nothing was revoked, as far as we know. ${cureOf(error)}`, error)
-    })
-    await opened.audit.end(id, event, 'done', revoked.sequences.join(' '))
+      () =>
+        opened.identity.revoker.revoke(request).catch((error: unknown) => {
+          throw startupError(`Nothing was revoked, as far as we know. ${cureOf(error)}`, error)
+        }),
+      ({ sequences }) => sequences.join(' '),
+    )
     const withinSeconds = revoked.isCarried ? 0 : Math.ceil(opened.config.revocation.maxStaleness / 1000)
     process.stdout.write(options.json === true ? asJson() : asText())
 

@@ -51,6 +51,16 @@ describe('hostile YAML', () => {
     ['a tag', `${POLICY}trust: !!seq []`, ''],
     ['a tag of its own', `${POLICY}trust: !js/function []`, 'tags are not available'],
     ['a second document', `${POLICY}---\nversion: 1`, 'multiple documents'],
+    [
+      'an issuer by our own name',
+      `${POLICY}tokens: { postern: { issuer: "https://ci.example.com", audience: x } }`,
+      'and not `postern`, which is this gateway',
+    ],
+    [
+      'a claim that has no path',
+      `${POLICY}tokens: { ci: { issuer: "https://ci.example.com", audience: x, require: { a..b: c } } }`,
+      'expected the path of a claim',
+    ],
     ['a merge key', `${POLICY}login: { "<<": { signup: open } }`, 'unknown key `<<`'],
     ['a duplicate key', `${POLICY}origin: http://localhost:1`, 'stands twice, first in line 2'],
     ['the name of a prototype', `${POLICY}__proto__: { trust: [] }`, 'a key must be plain text'],

@@ -200,9 +200,12 @@ function isAccess(path: Path): boolean {
   return path.includes('access')
 }
 
+const NAMED_BY_USER: readonly unknown[] = ['upstreams', 'routes', 'tokens']
+
 /** Maps whose keys are the author's own names. */
 function isNamedByUser(path: Path): boolean {
-  return (path.length === 1 && (path[0] === 'upstreams' || path[0] === 'routes')) || path.at(-1) === 'identity'
+  const last = path.at(-1)
+  return (path.length === 1 && NAMED_BY_USER.includes(last)) || last === 'identity' || last === 'require'
 }
 
 function isMisread(value: unknown, path: Path, scene: Scene): boolean {

@@ -40,7 +40,7 @@ export function createIntrospector(
   settings: IntrospectionSettings,
   deps: {
     /** Where to ask; rejects when that cannot be found out. */
-    readonly endpoint: () => Promise<string | null>
+    readonly endpoint: () => Promise<string>
     readonly timeoutMs: number
     readonly outbound: Outbound
     readonly sha256: (text: string) => string
@@ -73,7 +73,6 @@ export function createIntrospector(
   /** Rejects for whatever is no answer to the question: what it says about the token stays unknown then. */
   async function ask(token: string): Promise<Readonly<Record<string, unknown>>> {
     const url = await deps.endpoint()
-    if (url === null) throw new Error('discovery names no introspection_endpoint')
     const { status, body } = await deps.outbound.send({
       method: 'POST',
       url,

@@ -154,10 +154,11 @@ function introspectionOf(
   deps: IssuerDeps,
 ) {
   const { url } = introspection
-  const discovery = createDiscovery({ ...settings, ...settings.keyCache }, deps.outbound, deps.monotonicMs)
+  const where = { ...settings, ...settings.keyCache }
+  const discovery = createDiscovery('introspection_endpoint', where, deps.outbound, deps.monotonicMs)
   return createIntrospector(settings.name, rules, introspection, {
     ...deps,
-    endpoint: url === null ? async () => (await discovery.recent()).introspectionUrl : async () => url,
+    endpoint: url === null ? discovery.recent : async () => url,
     timeoutMs: settings.keyCache.timeoutMs,
     sha256: deps.primitives.sha256,
   })

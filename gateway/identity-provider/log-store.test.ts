@@ -157,6 +157,21 @@ for (const kind of STORE_KINDS) {
       expect(await numbers()).toEqual([4])
       expect(await next.since(0)).toEqual(['end everything'])
     })
+
+    test(`[FR-033] ${kind}: a node that ends while it removes what cannot be believed does not forget the end of everything`, async () => {
+      await append('a', 'b', 'c')
+      await database.query("update postern_revocation set seal = 'mine' where sequence = 3")
+      const query: Database['query'] = async (sql, values) => {
+        const rows = await database.query(sql, values)
+        if (sql.startsWith('delete')) throw new Error('the node is gone')
+        return rows
+      }
+      await expect(openChoke({ ...database, query })).rejects.toThrow('gone')
+      const next = await openChoke(database)
+      expect(await next.since(1)).toContain('end everything')
+      const { head, rows } = await node.entries.reader.read(0)
+      expect(rows.at(-1)?.sequence).toBe(head)
+    })
   })
 }
 

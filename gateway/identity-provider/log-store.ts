@@ -129,34 +129,32 @@ export function logStore(deps: {
       'insert into postern_log (id, sequence) select $1, coalesce((select max(sequence) from postern_revocation), 0) where not exists (select 1 from postern_log)',
       [LOG_ID],
     )
-    let bad = 0
+    const bad: number[] = []
     for (let from = 0; ; ) {
       const { rows, isComplete } = await read(from)
-      for (const row of rows) if (!(await keep(row))) bad += 1
+      for (const row of rows) if (!(await isBelieved(row))) bad.push(row.sequence)
       if (isComplete) break
       from = rows.at(-1)!.sequence + 1
     }
-    if (bad === 0) return
+    if (bad.length === 0) return
     deps.log(
       new Error(
-        `the revocation log held ${bad} entries that no secret of ours sealed: everything issued so far has ended`,
+        `the revocation log held ${bad.length} entries that no secret of ours sealed: everything issued so far has ended`,
       ),
     )
+    // In this order: a node that ends in between finds them again, and the newest entry is never missing.
     await writes.transaction((inner) => append(inner, [revocation('end', EVERYTHING, nowMs())]))
+    for (const sequence of bad) {
+      await database.query('delete from postern_revocation where sequence = $1', [sequence])
+    }
   }
 
-  /** False for a row that cannot be believed, which is gone then. */
-  async function keep({ sequence, entry, seal }: LogRow): Promise<boolean> {
+  /** Seals it with the newest key, where another of ours did. */
+  async function isBelieved({ sequence, entry, seal }: LogRow): Promise<boolean> {
     if (seals.isNewest(entry, seal)) return true
-    if (seals.isSealed(entry, seal)) {
-      await database.query('update postern_revocation set seal = $1 where sequence = $2', [
-        seals.sealOf(entry),
-        sequence,
-      ])
-      return true
-    }
-    await database.query('delete from postern_revocation where sequence = $1', [sequence])
-    return false
+    if (!seals.isSealed(entry, seal)) return false
+    await database.query('update postern_revocation set seal = $1 where sequence = $2', [seals.sealOf(entry), sequence])
+    return true
   }
 
   async function prune(atMs: number): Promise<void> {

@@ -16,16 +16,14 @@ export interface DiscoverySettings {
   readonly bytesMax: number
 }
 
-export interface Discovered {
-  readonly jwksUrl: string | null
-  readonly introspectionUrl: string | null
-}
+/** What is looked for. Where an issuer keeps the rest is judged by who asks for that. */
+export type Wanted = 'jwks_uri' | 'introspection_endpoint'
 
 export interface Discovery {
-  /** Reads it now. Rejects, within the time-out, when it cannot be had. */
-  read(): Promise<Discovered>
+  /** Reads the address now. Rejects, within the time-out, when it cannot be had. */
+  read(): Promise<string>
   /** As read within `maxAge`; after a failure it rejects at once until the cooldown is over. */
-  recent(): Promise<Discovered>
+  recent(): Promise<string>
 }
 
 interface Limits {
@@ -33,9 +31,14 @@ interface Limits {
   readonly bytesMax: number
 }
 
-export function createDiscovery(settings: DiscoverySettings, outbound: Outbound, monotonicMs: () => number): Discovery {
-  let reading: Promise<Discovered> | null = null
-  let last: { readonly found: Discovered | null; readonly beganAtMs: number } | null = null
+export function createDiscovery(
+  wanted: Wanted,
+  settings: DiscoverySettings,
+  outbound: Outbound,
+  monotonicMs: () => number,
+): Discovery {
+  let reading: Promise<string> | null = null
+  let last: { readonly found: string | null; readonly beganAtMs: number } | null = null
 
   return {
     read,
@@ -49,14 +52,14 @@ export function createDiscovery(settings: DiscoverySettings, outbound: Outbound,
     },
   }
 
-  function read(): Promise<Discovered> {
+  function read(): Promise<string> {
     if (reading !== null) return reading
     const beganAtMs = monotonicMs()
-    const done = (found: Discovered | null): void => {
+    const done = (found: string | null): void => {
       reading = null
       last = { found, beganAtMs }
     }
-    const next = discover(settings, outbound, monotonicMs)
+    const next = discover(wanted, settings, outbound, monotonicMs)
     reading = next
     next.then(done, () => done(null))
     return next
@@ -64,18 +67,20 @@ export function createDiscovery(settings: DiscoverySettings, outbound: Outbound,
 }
 
 async function discover(
+  wanted: Wanted,
   settings: DiscoverySettings,
   outbound: Outbound,
   monotonicMs: () => number,
-): Promise<Discovered> {
+): Promise<string> {
   const endsAtMs = monotonicMs() + settings.timeoutMs
   for (const url of documentUrls(settings.issuer)) {
     const limits = { timeoutMs: Math.max(1, endsAtMs - monotonicMs()), bytesMax: settings.bytesMax }
     const document = await readJson(outbound, url, limits)
     if (document === null) continue
-    const { issuer, jwks_uri, introspection_endpoint } = document as Readonly<Record<string, unknown>>
+    const { issuer, [wanted]: address } = document as Readonly<Record<string, unknown>>
     if (issuer !== settings.issuer) throw new Error(`${url} is the document of another issuer`)
-    return { jwksUrl: allowed(jwks_uri, settings), introspectionUrl: allowed(introspection_endpoint, settings) }
+    if (address === undefined) throw new Error(`discovery names no ${wanted}`)
+    return allowed(address, settings)
   }
   throw new Error('there is no discovery document')
 }
@@ -115,8 +120,7 @@ export function parseObject(text: string): Readonly<Record<string, unknown>> | n
   }
 }
 
-function allowed(url: unknown, { issuer, allowOrigins }: DiscoverySettings): string | null {
-  if (url === undefined) return null
+function allowed(url: unknown, { issuer, allowOrigins }: DiscoverySettings): string {
   const parsed = typeof url === 'string' ? URL.parse(url) : null
   if (parsed === null || parsed.username !== '' || parsed.password !== '' || parsed.hash !== '') {
     throw new Error('discovery names an address that is no URL for us')

@@ -107,6 +107,15 @@ describe('where keys are found', () => {
     expect(stranger.hits('/keys')).toBe(0)
     expect(await find(await open({ allowOrigins: [stranger.url] }), 's1')).toBe(1)
   })
+
+  test('[FR-029] wherever the issuer keeps what nobody asks it for', async () => {
+    discovers({
+      issuer: issuer.url,
+      jwks_uri: `${issuer.url}/keys`,
+      introspection_endpoint: `${stranger.url}/introspect`,
+    })
+    expect(await find(await open(), 'k1')).toBe(1)
+  })
 })
 
 const wrong: readonly (readonly [string, () => void])[] = [

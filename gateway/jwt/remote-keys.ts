@@ -56,7 +56,7 @@ export function createRemoteKeys(
 ): Keys {
   const { name, cooldownMs, maxAgeMs } = settings
   const { outbound, monotonicMs, log } = deps
-  const discovery = createDiscovery(settings, outbound, monotonicMs)
+  const discovery = createDiscovery('jwks_uri', settings, outbound, monotonicMs)
   let set = EMPTY_SET
   let readAtMs: number | null = null
   let lastError: string | null = null
@@ -150,8 +150,7 @@ export function createRemoteKeys(
   }
 
   async function fetchSet(endsAtMs: number): Promise<KeySet> {
-    const url = settings.jwksUrl ?? (await discovery.read()).jwksUrl
-    if (url === null) throw new Error('discovery names no jwks_uri')
+    const url = settings.jwksUrl ?? (await discovery.read())
     const limits = { timeoutMs: Math.max(1, endsAtMs - monotonicMs()), bytesMax: settings.bytesMax }
     const document = await readJson(outbound, url, limits)
     if (document === null) throw new Error(`${url} did not answer with 200`)

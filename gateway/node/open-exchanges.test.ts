@@ -11,6 +11,7 @@ const ALLOWED_UNTIL_MS = 1_000_000
 
 interface Opened extends OpenExchange {
   cutBy: Refusal | null
+  flows: number
 }
 
 function setUp() {
@@ -42,8 +43,12 @@ function setUp() {
     const exchange: Opened = {
       plan,
       cutBy: null,
+      flows: 0,
       cut(refusal) {
         this.cutBy = refusal
+      },
+      flow() {
+        this.flows += 1
       },
     }
     exchanges.add(exchange)
@@ -222,8 +227,12 @@ test('[FR-035] a log out of reach cuts what rests on a credential, and what is p
   const nobody: Opened = {
     plan: { principal: null, proofs: [] as readonly Proof[] } as ForwardPlan,
     cutBy: null,
+    flows: 0,
     cut(refusal) {
       this.cutBy = refusal
+    },
+    flow() {
+      this.flows += 1
     },
   }
   exchanges.add(nobody)
@@ -238,6 +247,29 @@ test('[FR-035] a log out of reach cuts what rests on a credential, and what is p
   expect(ada.cutBy?.reason).toBe('revocation.stale')
   expect(young.cutBy?.reason).toBe('revocation.stale')
   expect(nobody.cutBy).toBeNull()
+})
+
+test('[FR-035] on a node that has just woken up nothing passes before the log was read, nor while there is a doubt', async () => {
+  const { log, open, pass, state, exchanges } = setUp()
+  const [ada, bob, eve] = [open('ada'), open('bob'), open('eve')]
+  await pass(1000)
+  expect([ada, bob, eve].map(exchanges.mayPass)).toEqual([true, true, true])
+  state.held = []
+  for (const exchange of [ada, bob, eve]) {
+    log.state.isFresh = false
+    expect(exchanges.mayPass(exchange)).toBe(false)
+  }
+  log.state.isFresh = true
+  log.revoke('subject:ada', 'end', 10)
+  log.revoke('subject:bob')
+  await settled()
+  // The log has been read: one is gone, one is being asked about, and one goes on without waiting for a sweep.
+  expect([ada.cutBy?.reason, bob.cutBy, eve.cutBy]).toEqual(['principal.revoked', null, null])
+  expect([ada.flows, bob.flows, eve.flows]).toEqual([0, 0, 1])
+  expect([bob, eve].map(exchanges.mayPass)).toEqual([false, true])
+  for (const resume of state.held) resume()
+  await settled()
+  expect([bob.flows, eve.flows, exchanges.mayPass(bob)]).toEqual([1, 1, true])
 })
 
 test('[FR-036] a decision that an entry or a stall overtook is not current', () => {
@@ -257,6 +289,9 @@ test('[FR-036] a thousand opened and closed leave nothing behind', async () => {
   const { open, pass, exchanges } = setUp()
   const all = Array.from({ length: 1000 }, (_, at) => open(`u${at}`))
   await pass(500)
+  // Not all in one turn of the event loop.
+  expect(exchanges.nameCount).toBeLessThan(1000)
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
   expect([exchanges.size, exchanges.nameCount]).toEqual([1000, 2000])
   for (const exchange of all) exchanges.delete(exchange)
   expect([exchanges.size, exchanges.nameCount]).toEqual([0, 0])
@@ -273,4 +308,17 @@ test('[FR-036] one that fails to be cut keeps no other open', async () => {
   log.revoke('everything', 'end', 10)
   expect(bob.cutBy?.reason).toBe('principal.revoked')
   expect(faults).toHaveLength(1)
+})
+
+test('[FR-036] many who are revoked at once are cut some at a time, and nothing of theirs passes meanwhile', async () => {
+  const { log, open, pass, exchanges } = setUp()
+  const all = Array.from({ length: 1000 }, (_, at) => open(`u${at}`))
+  await pass(250)
+  log.revoke('everything', 'end', 10)
+  const cut = () => all.filter(({ cutBy }) => cutBy !== null).length
+  const passable = () => all.filter((each) => each.cutBy === null && exchanges.mayPass(each)).length
+  const atOnce = cut()
+  expect([atOnce > 0, atOnce < 500, passable(), exchanges.size]).toEqual([true, true, 0, 1000 - atOnce])
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  expect([cut(), exchanges.size, exchanges.nameCount]).toEqual([1000, 0, 0])
 })

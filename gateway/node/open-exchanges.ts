@@ -14,6 +14,8 @@ export interface OpenExchange {
   readonly plan: ForwardPlan
   /** Ends it on both sides at once. */
   cut(refusal: Refusal): void
+  /** What `mayPass` held up is to be asked about again. */
+  flow(): void
 }
 
 export interface OpenExchanges extends Sweepable {
@@ -22,6 +24,11 @@ export interface OpenExchanges extends Sweepable {
   /** In the same breath as `isCurrent`, or an entry between the two is missed. */
   add(exchange: OpenExchange): void
   delete(exchange: OpenExchange): void
+  /**
+   * May bytes pass, either way? Not while it is in doubt, nor on a node that has just woken up, where what was sent meanwhile
+   * stands before the entry that revokes it (SECURITY rule 19). `flow` is called when that has changed.
+   */
+  mayPass(exchange: OpenExchange): boolean
   readonly size: number
   /** Names in the index. */
   readonly nameCount: number
@@ -56,6 +63,10 @@ interface Held {
 
 /** A revocation that concerns everybody must not fall upon the database all at once. */
 const RECHECKS_MAX = 32
+/** Taken into the index before anything else gets its turn; some milliseconds' worth. */
+const HOLDS_PER_TURN = 250
+/** Cut before anything else gets its turn; each costs some 100 µs. */
+const CUTS_PER_TURN = 100
 /** A credential that still verifies after its end, within the leeway for clocks, is asked again this much later. */
 const OVERDUE_MS = 1000
 /** A sweep, and a try to read the log: begun so early, it is over when the bound is reached. */
@@ -72,13 +83,19 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   const held = new Map<OpenExchange, Held>()
   const byName = new Map<string, Set<Held>>()
   const doubted = new Set<Held>()
+  /** Held up by `mayPass`. */
+  const waiting = new Set<OpenExchange>()
   /** Taken from `queueAt`: shifting a long array would cost its whole length each time. */
   let queue: Held[] = []
   let queueAt = 0
   let rechecksUnderWay = 0
   /** No exchange is due before. */
   let nextDueAtMs = Number.POSITIVE_INFINITY
+  /** To be cut when their turn comes, and why. Nothing of theirs passes meanwhile. */
+  const doomed = new Map<OpenExchange, Refusal>()
+  let cutsInTurn = 0
   let isCatchingUp = false
+  let isHolding = false
   const unsubscribe = revocations?.subscribe(onBatch) ?? (() => {})
 
   return {
@@ -89,32 +106,52 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     add(exchange) {
       if (exchange.plan.proofs.length > 0) young.add(exchange)
     },
+    mayPass(exchange) {
+      if (revocations === null || exchange.plan.proofs.length === 0) return true
+      if (doomed.has(exchange)) return false
+      if (isPassable(exchange, revocations)) return true
+      waiting.add(exchange)
+      if (!revocations.isFresh()) void regainTouch(revocations)
+      return false
+    },
     delete(exchange) {
+      waiting.delete(exchange)
+      doomed.delete(exchange)
       if (young.delete(exchange) || older.delete(exchange)) return
       const entry = held.get(exchange)
       if (entry !== undefined) forget(entry)
     },
     sweep(atMs) {
       if (revocations !== null && !revocations.isFresh(TOUCH_MS)) void regainTouch(revocations)
-      for (const exchange of older) hold(exchange)
-      older.clear()
-      const emptied = older
-      older = young
-      young = emptied
+      if (!isHolding) holdOlder()
       for (const entry of doubted) {
         if (atMs - entry.doubtedAtMs! > maxStalenessMs) cut(entry.exchange, STALE)
         else enqueue(entry)
       }
       if (nowMs() >= nextDueAtMs) doubtOverdue()
       pump()
+      release()
     },
     get size() {
-      return young.size + older.size + held.size
+      return young.size + older.size + held.size + doomed.size
     },
     get nameCount() {
       return byName.size
     },
     close: unsubscribe,
+  }
+
+  function isPassable(exchange: OpenExchange, log: Revocations): boolean {
+    const entry = held.get(exchange)
+    return log.isFresh() && (entry === undefined || entry.doubtedAtMs === null)
+  }
+
+  function release(): void {
+    for (const exchange of waiting) {
+      if (revocations === null || !isPassable(exchange, revocations)) continue
+      waiting.delete(exchange)
+      exchange.flow()
+    }
   }
 
   function isDead(proofs: readonly Proof[]): boolean {
@@ -147,6 +184,19 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     if (!isDead(entry.proofs)) return
     if (isEnded(entry.proofs)) cut(entry.exchange, REVOKED)
     else doubt(entry)
+  }
+
+  /** A turn of the event loop at a time, so that many who came together hold nobody up. */
+  function holdOlder(): void {
+    let left = HOLDS_PER_TURN
+    isHolding = true
+    for (const exchange of older) {
+      if (left-- === 0) return void setImmediate(holdOlder)
+      older.delete(exchange)
+      hold(exchange)
+    }
+    isHolding = false
+    ;[young, older] = [older, young]
   }
 
   function hold(exchange: OpenExchange): void {
@@ -196,10 +246,28 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     if (entry !== undefined) forget(entry)
     young.delete(exchange)
     older.delete(exchange)
+    waiting.delete(exchange)
+    if (cutsInTurn < CUTS_PER_TURN) end(exchange, refusal)
+    else doomed.set(exchange, refusal)
+  }
+
+  function end(exchange: OpenExchange, refusal: Refusal): void {
+    if (cutsInTurn === 0) setImmediate(endDoomed)
+    cutsInTurn++
     try {
       exchange.cut(refusal)
     } catch (error) {
       fault(error)
+    }
+  }
+
+  /** In the next turn of the event loop after each in which something was cut. */
+  function endDoomed(): void {
+    cutsInTurn = 0
+    for (const [exchange, refusal] of doomed) {
+      if (cutsInTurn === CUTS_PER_TURN) return
+      doomed.delete(exchange)
+      end(exchange, refusal)
     }
   }
 
@@ -270,6 +338,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     nextDueAtMs = Math.min(nextDueAtMs, entry.dueAtMs)
     entry.doubtedAtMs = null
     doubted.delete(entry)
+    release()
   }
 
   function dueAtMsOf({ expiresAtMs }: Principal): number {
@@ -282,7 +351,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     isCatchingUp = true
     const isKnown = await log.catchUp()
     isCatchingUp = false
-    if (isKnown || log.isFresh(TOUCH_MS)) return
+    if (isKnown || log.isFresh(TOUCH_MS)) return release()
     for (const exchange of [...young, ...older, ...held.keys()]) cut(exchange, STALE)
   }
 }

@@ -57,6 +57,15 @@ test('[FR-029] a compressed answer is none: it would be longer than it looks', a
   await expect(send('/a')).rejects.toThrow('compressed')
 })
 
+test('[FR-029] a server that compresses for whoever does not mind is told that we do', async () => {
+  server.answers.set('/a', (request, response) => {
+    const isAllowed = request.headers['accept-encoding'] !== 'identity'
+    if (isAllowed) response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('plain'))
+    else response.end('plain')
+  })
+  expect(await send('/a')).toEqual({ status: 200, body: 'plain' })
+})
+
 test('[FR-029] time runs out for a head that does not come, and for a body that trickles', async () => {
   server.answers.set('/silent', () => {})
   server.answers.set('/slow', (_request, response) => {

@@ -24,7 +24,9 @@ export function nodeOutbound(): NodeOutbound {
   return {
     async send({ method, url, headers, body, timeoutMs, bytesMax }) {
       const signal = AbortSignal.timeout(Math.ceil(timeoutMs))
-      const answer = await request(url, { dispatcher: agent, method, headers, body, signal }).catch(explain)
+      // Unsaid, any coding would do (RFC 9110 §12.5.3).
+      const fields = { ...headers, 'accept-encoding': 'identity' }
+      const answer = await request(url, { dispatcher: agent, method, headers: fields, body, signal }).catch(explain)
       try {
         if (answer.headers['content-encoding'] !== undefined) throw new Error('its answer is compressed, unasked')
         const chunks: Uint8Array[] = []

@@ -4,7 +4,6 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { AnswerHead, ForwardPlan, HeaderList, Refusal } from '../model.ts'
 import { answer, mayRetry } from '../pipeline.ts'
@@ -13,7 +12,7 @@ import { answerFailure } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import type { OpenExchange } from './open-exchanges.ts'
 import type { Sweepable } from './relay-sweep.ts'
-import { drain, requestBody } from './request-body.ts'
+import { drain, type RequestBody, requestBody } from './request-body.ts'
 import { codeOf, isStaleConnection, refusalOf, type StopReason, stopped } from './upstream-failure.ts'
 
 /** How long a client may take no byte of an answer that waits for it. */
@@ -26,7 +25,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   #controller: Dispatcher.DispatchController | null = null
-  #body: Readable | null = null
+  #body: RequestBody | null = null
   #activeAtMs = performance.now()
   /** Bytes the upstream's head promises; -1 when it does not say. */
   #lengthBytes = -1
@@ -36,6 +35,8 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   #isEnded = false
   #isPaused = false
   #hasDrainListener = false
+  /** Of the answer, what may not pass yet, in order. */
+  readonly #heldUp: (() => void)[] = []
 
   constructor(exchange: Exchange, plan: ForwardPlan, request: IncomingMessage, response: ServerResponse) {
     this.#exchange = exchange
@@ -53,6 +54,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
     if (bodyBytes !== 0) {
       this.#body = requestBody(this.#request, this.plan.route.bodyBytesMax, () => {
         this.#activeAtMs = performance.now()
+        return exchanges.mayPass(this)
       })
     }
     this.#dispatch()
@@ -97,9 +99,25 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
     }
   }
 
+  flow(): void {
+    this.#activeAtMs = performance.now()
+    this.#body?.flow()
+    for (const pass of this.#heldUp.splice(0)) pass()
+    if (this.#heldUp.length === 0 && !this.#isPaused) this.#controller?.resume()
+  }
+
+  #holdUp(controller: Dispatcher.DispatchController, pass: () => void): void {
+    this.#heldUp.push(pass)
+    controller.pause()
+  }
+
+  #mayPass(): boolean {
+    return this.#heldUp.length === 0 && this.#exchange.gateway.exchanges.mayPass(this)
+  }
+
   sweep(nowMs: number): void {
     const idleMs = nowMs - this.#activeAtMs
-    if (this.#isPaused || this.#isEnded) {
+    if (this.#isPaused || this.#isEnded || this.#heldUp.length > 0) {
       if (idleMs > CLIENT_STALL_MS) this.#response.destroy()
     } else if (idleMs > this.plan.route.timeoutMs) {
       const isUploading = this.#body !== null && !this.#body.readableEnded && this.#body.readableLength === 0
@@ -119,11 +137,16 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.#stop !== null) controller.abort(this.#stop)
+    else if (!this.#exchange.gateway.exchanges.mayPass(this)) {
+      this.#abort(stopped('revocation.stale', 'nobody could tell when the connection was there'))
+    }
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: unknown): void {
     this.#activeAtMs = performance.now()
     if (status < 200) return // RFC 9110 §15.2: a proxy may drop 1xx it did not ask for
+    if (this.#isEnded) return
+    if (!this.#mayPass()) return void this.#holdUp(controller, () => this.onResponseStart(controller, status, headers))
     const lines = flatten(controller.rawHeaders, headers)
     if (!isFramedOnce(lines)) {
       this.#abort(stopped('upstream.protocol', 'more than one framing of the body'))
@@ -156,6 +179,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#activeAtMs = performance.now()
     if (this.#isEnded) return
+    if (!this.#mayPass()) return void this.#holdUp(controller, () => this.onResponseData(controller, chunk))
     if (chunk.length === this.#lengthBytes) {
       // Head and body in one write; a latin1 string costs less than a buffer here.
       this.#end(chunk.toString('latin1'))
@@ -170,17 +194,19 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
     this.#response.on('drain', () => {
       this.#activeAtMs = performance.now()
       this.#isPaused = false
-      this.#controller?.resume()
+      if (this.#heldUp.length === 0) this.#controller?.resume()
     })
   }
 
   /** Trailers are dropped: a field that no head announced has passed no policy. */
   onResponseEnd(): void {
-    if (!this.#isEnded) this.#end()
+    if (this.#heldUp.length > 0) this.#heldUp.push(() => this.onResponseEnd())
+    else if (!this.#isEnded) this.#end()
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown): void {
     if (this.#isEnded) return
+    this.#heldUp.length = 0
     const { head } = this.plan
     const isOurs = this.#stop !== null
     if (!this.#isRetried && !isOurs && isStaleConnection(error) && mayRetry(head, this.#isStarted)) {

@@ -7,14 +7,26 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { stopped } from './upstream-failure.ts'
 
-/** The body, never longer than `bytesMax`; `onBytes` hears of each piece. Errors when the client breaks off. */
-export function requestBody(request: IncomingMessage, bytesMax: number, onBytes: () => void): Readable {
+export interface RequestBody extends Readable {
+  /** The piece that was held up is to be asked about again. */
+  flow(): void
+}
+
+/**
+ * The body, never longer than `bytesMax`. `mayPass` is asked about each piece; one that may not waits for `flow`. Errors when
+ * the client breaks off.
+ */
+export function requestBody(request: IncomingMessage, bytesMax: number, mayPass: () => boolean): RequestBody {
   let bytes = 0
+  let held: Buffer | null = null
   const onData = (chunk: Buffer) => {
     bytes += chunk.length
-    onBytes()
     if (bytes > bytesMax) body.destroy(stopped('body.too-large', `more than ${bytesMax} bytes`))
-    else if (!body.push(chunk)) request.pause()
+    else pass(chunk)
+  }
+  const pass = (chunk: Buffer) => {
+    held = mayPass() ? null : chunk
+    if (held !== null || !body.push(chunk)) request.pause()
   }
   const onEnd = () => body.push(null)
   const onGone = () => {
@@ -22,7 +34,7 @@ export function requestBody(request: IncomingMessage, bytesMax: number, onBytes:
   }
   const body = new Readable({
     read() {
-      request.resume()
+      if (held === null) request.resume()
     },
     destroy(error, done) {
       request.off('data', onData).off('end', onEnd).off('close', onGone)
@@ -33,7 +45,13 @@ export function requestBody(request: IncomingMessage, bytesMax: number, onBytes:
   // Reasons arrive by other ways; an error event that nobody hears would end the process.
   request.on('error', ignore)
   body.on('error', ignore)
-  return body
+  return Object.assign(body, {
+    flow() {
+      if (held === null || body.destroyed) return
+      request.resume()
+      pass(held)
+    },
+  })
 }
 
 /** How much of a body nobody wants is read before the connection is given up. */

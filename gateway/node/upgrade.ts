@@ -14,6 +14,7 @@ import { decideAgain, type Exchange, failedExchange, openExchange, recordExchang
 import type { Gateway } from './gateway.ts'
 import { FIELD_LINES_MAX, TOO_MANY_FIELDS } from './handle.ts'
 import type { OpenExchange } from './open-exchanges.ts'
+import { Passage } from './passage.ts'
 import { endWith } from './raw-answer.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
 import { refusalOf, type StopReason, stopped } from './upstream-failure.ts'
@@ -85,6 +86,8 @@ class Upgrade implements OpenExchange {
   #timer: NodeJS.Timeout | null = null
   /** What goes to the client, as far as a close frame of ours needs to know it. */
   readonly #frames = new FrameReader()
+  /** Both ways, where the exchange rests on a credential. */
+  #passages: readonly Passage[] = []
   #isCut = false
   /** Why it must not go on, while there is no answer yet. */
   #stop: Error | null = null
@@ -178,8 +181,7 @@ class Upgrade implements OpenExchange {
   #opened(upstreamSocket: Socket): void {
     const socket = this.#socket
     this.#upstreamSocket = upstreamSocket
-    // Beside the pipe, so that each chunk is counted in the turn in which it is passed on.
-    if (this.plan.proofs.length > 0) upstreamSocket.on('data', this.#count)
+    if (this.plan.proofs.length > 0) this.#passBothWays(upstreamSocket)
     socket.once('close', () => upstreamSocket.destroy())
     socket.once('end', () => setTimeout(() => upstreamSocket.destroy(), HALF_OPEN_MS).unref())
     upstreamSocket.once('close', () => {
@@ -190,7 +192,21 @@ class Upgrade implements OpenExchange {
     if (socket.destroyed) upstreamSocket.destroy()
   }
 
-  readonly #count = (chunk: Buffer): void => this.#frames.read(chunk)
+  /** In place of the library's pipes, which pass on whatever comes. */
+  #passBothWays(upstreamSocket: Socket): void {
+    const socket = this.#socket
+    socket.unpipe(upstreamSocket)
+    upstreamSocket.unpipe(socket)
+    const mayPass = () => this.#exchange.gateway.exchanges.mayPass(this)
+    this.#passages = [
+      new Passage(upstreamSocket, socket, mayPass, (chunk) => this.#frames.read(chunk)),
+      new Passage(socket, upstreamSocket, mayPass, ignore),
+    ]
+  }
+
+  flow(): void {
+    for (const passage of this.#passages) passage.flow()
+  }
 
   /** Nothing of the client goes on; what comes for it ends with the frame under way and a close frame (RFC 6455 §7.4.1). */
   cut(refusal: Refusal): void {
@@ -207,9 +223,7 @@ class Upgrade implements OpenExchange {
       this.#upstream?.destroy()
       return void socket.destroy()
     }
-    socket.unpipe(upstreamSocket)
-    upstreamSocket.unpipe(socket)
-    upstreamSocket.off('data', this.#count)
+    for (const passage of this.#passages) passage.stop()
     const frames = this.#frames
     if (frames.isAtBoundary) return void this.#closeFrame()
     if (frames.missingBytes > FRAME_END_BYTES_MAX) return void socket.destroy()

@@ -84,8 +84,12 @@ export function createFollower(options: FollowerOptions): Follower {
   const saidAtMs = new Map<string, number>()
   let live = createLiveSet()
   let isLoaded = false
-  /** Moved by what was read or committed here, never by what was carried: a replay out of a log that is no more has good seals too. */
+  /** The newest entry that was read. A read begins there, and so finds what others wrote in another log before our own. */
   let head: LogHead = { sequence: 0, text: null }
+  /** Moved by what was read or committed here, never by what was carried: a replay out of a log that is no more has good seals too. */
+  let reached = 0
+  /** What was committed here and has not been read yet. */
+  const own = new Map<number, Written>()
   /** Proofs from before this number were made while entries were missing. */
   let floor = 0
   /** Number that a log had reached which is no more; null while the log is the one that is known. */
@@ -108,11 +112,11 @@ export function createFollower(options: FollowerOptions): Follower {
 
   return {
     get sequence() {
-      return head.sequence
+      return reached
     },
     isDead(proof) {
       // A number from ahead of us belongs to a log that is no more, or that we do not know yet.
-      if (rewoundFrom !== null || proof.sequence < floor || proof.sequence > head.sequence) return true
+      if (rewoundFrom !== null || proof.sequence < floor || proof.sequence > reached) return true
       return live.isDead(proof) || (carried.size > 0 && ahead.isDead(proof))
     },
     isEnded: (proof) => live.isEnded(proof) || (carried.size > 0 && ahead.isEnded(proof)),
@@ -145,7 +149,7 @@ export function createFollower(options: FollowerOptions): Follower {
       return isCarried
     },
     status: () => ({
-      sequence: head.sequence,
+      sequence: reached,
       ageMs: Math.max(monotonicMs() - readAt.monotonicMs, nowMs() - readAt.wallMs),
       size: live.size,
       ...counts,
@@ -216,7 +220,7 @@ export function createFollower(options: FollowerOptions): Follower {
     const began: Moment = { monotonicMs: monotonicMs(), wallMs: nowMs() }
     const carriedBefore = [...carried.keys()]
     if (isLoaded && rewoundFrom === null) {
-      const found = await readOn(source, head)
+      const found = await readOn(source, head, own, reached)
       if (typeof found !== 'string') return accept(found, began, carriedBefore, false)
       if (found === 'rewound') rewind()
       else lose()
@@ -226,7 +230,8 @@ export function createFollower(options: FollowerOptions): Follower {
 
   function rewind(): void {
     counts.rewinds += 1
-    rewoundFrom = head.sequence
+    rewoundFrom = reached
+    own.clear()
     say('rewind', new Error('the revocation log is older than it was: everything that was issued so far ends'))
   }
 
@@ -242,8 +247,13 @@ export function createFollower(options: FollowerOptions): Follower {
     if (rewoundFrom !== null) {
       // The numbers of the other log mean something else, so nothing of the old one is kept.
       live = createLiveSet()
-      head = found.head
-    } else if (found.head.sequence >= head.sequence) head = found.head
+      live.apply([...own.values()].map(({ entry }) => entry)) // committed since, and so of the new log
+      reached = 0
+    }
+    head = found.head
+    reached = Math.max(reached, head.sequence)
+    const news = found.entries.filter(({ sequence }) => !own.has(sequence))
+    for (const sequence of own.keys()) if (sequence <= head.sequence) own.delete(sequence)
     if (isAnew) floor = found.head.sequence
     const isWidened = live.apply(found.entries)
     settleCarried(carriedBefore)
@@ -255,14 +265,14 @@ export function createFollower(options: FollowerOptions): Follower {
       readAt = began
     }
     if (isAnew || isWidened) tell(null)
-    else if (found.entries.length > 0) tell(namesOf(found.entries))
+    else if (news.length > 0) tell(namesOf(news))
     return isMadeUpFor
   }
 
-  function askForEndOfAll(reached: number): void {
+  function askForEndOfAll(above: number): void {
     if (monotonicMs() - askedAtMs < REWIND_EVERY_MS) return
     askedAtMs = monotonicMs()
-    options.onRewind(reached)
+    options.onRewind(above)
   }
 
   function settleCarried(before: readonly number[]): void {
@@ -275,19 +285,16 @@ export function createFollower(options: FollowerOptions): Follower {
   function takeOwn(written: readonly Written[]): void {
     const entries = written.map(({ entry }) => entry)
     const isWidened = live.apply(entries)
-    for (const { entry, row } of written) {
-      if (entry.sequence === head.sequence + 1) head = { sequence: entry.sequence, text: row.entry }
-    }
+    for (const one of written) if (!own.has(one.entry.sequence)) own.set(one.entry.sequence, one)
     tell(isWidened ? null : namesOf(entries))
     // Others wrote in between, or these numbers were given before: either way there is something to read.
-    const newest = written.at(-1)
-    if (newest === undefined) return
-    if (newest.entry.sequence !== head.sequence || newest.row.entry !== head.text || rewoundFrom !== null) readSoon()
+    if (entries[0]?.sequence === reached + 1 && rewoundFrom === null) reached += entries.length
+    else readSoon()
   }
 
   function receive(message: string): void {
     const row = message.length > MESSAGE_CHARS_MAX ? null : parseRow(message)
-    if (row !== null && (row.sequence <= head.sequence || carried.has(row.sequence))) return
+    if (row !== null && (row.sequence <= reached || carried.has(row.sequence))) return
     const entry = row === null ? null : openRow(row)
     if (entry === null) {
       counts.badSeals += 1

@@ -276,6 +276,67 @@ test('[FR-033] what this node wrote under a number that it knows with another te
   expect(rewinds).toEqual([[2]])
 })
 
+test('[FR-033] an own entry that follows the newest known number hides no log that was set back and written on before it', async () => {
+  const { follower, insert, table, rewinds } = stage()
+  insert(written(1, 'a'), written(2, 'b'), written(3, 'c'))
+  await follower.start()
+  // Set back to 2; another node, which knows nothing of it, revokes ada; and then this one writes.
+  table.splice(2, 1, written(3, 'ada', 'after the log was set back').row)
+  const own = written(4, 'bob')
+  insert(own)
+  expect(await follower.commit([own])).toBe(true)
+  expect(follower.sequence).toBe(4)
+  await follower.catchUp()
+  expect(rewinds).toEqual([[4]])
+  expect(follower.isDead(proof(2, 'ada')) && follower.isDead(proof(4, 'ada'))).toBe(true)
+})
+
+test('[FR-033] what this node wrote and never found again was lost with its log', async () => {
+  const { follower, insert, table } = stage()
+  insert(written(1, 'a'))
+  await follower.start()
+  const own = [written(2, 'b'), written(3, 'key:c', 'own', { effect: 'end' })]
+  insert(...own)
+  for (const one of own) await follower.commit([one])
+  // Set back to 1, and another node is first to write on.
+  table.splice(1, 2, written(2, 'ada', 'another').row, written(3, 'x', 'another').row, endOfAll(4).row)
+  expect(await follower.catchUp()).toBe(true)
+  expect(follower.status().rewinds).toBe(1)
+  // A number of the lost log means something else now.
+  expect(follower.isEnded({ sequence: 4, names: ['key:c'], issuedAtMs: 9e9 })).toBe(false)
+})
+
+test('[FR-033] what this node commits while a log that was set back is read takes effect all the same', async () => {
+  const { follower, insert, table, reads } = stage()
+  insert(written(1, 'a'), written(2, 'b'), written(3, 'c'))
+  await follower.start()
+  table.splice(2, 1, written(3, 'x', 'another').row, endOfAll(4).row)
+  reads.isHeld = true
+  const caught = follower.catchUp()
+  // The first page tells that it was set back; the second is all there is now, and was read before the commit.
+  reads.land.shift()!()
+  await vi.advanceTimersByTimeAsync(1)
+  const own = written(5, 'key:k', 'own', { effect: 'end' })
+  insert(own)
+  void follower.commit([own])
+  reads.isHeld = false
+  reads.land.shift()!()
+  await caught
+  expect(follower.isEnded({ sequence: 4, names: ['key:k'], issuedAtMs: 9e9 })).toBe(true)
+})
+
+test('[FR-036] what this node wrote is told once, and not again when it is read', async () => {
+  const { follower, insert } = stage()
+  await follower.start()
+  const told: unknown[] = []
+  follower.subscribe((names) => told.push(names))
+  const own = written(1, 'ada')
+  insert(own, written(2, 'bob'))
+  await follower.commit([own])
+  await follower.catchUp()
+  expect(told).toEqual([new Set(['ada']), new Set(['bob'])])
+})
+
 test('[FR-033] a log that ends before its own count is not complete', async () => {
   const { follower, insert, reads } = stage()
   insert(written(1, 'a'))

@@ -4,7 +4,7 @@
  */
 
 import type { LogEntry } from './entry.ts'
-import type { LogPage, LogRow } from './log.ts'
+import type { LogPage, LogRow, Written } from './log.ts'
 
 export interface LogSource {
   read(from: number): Promise<LogPage>
@@ -12,7 +12,7 @@ export interface LogSource {
   open(row: LogRow): LogEntry
 }
 
-/** The newest entry that is known; 0 and null while there is none. */
+/** The newest entry that was read; 0 and null while there is none. */
 export interface LogHead {
   readonly sequence: number
   readonly text: string | null
@@ -24,22 +24,30 @@ export interface Reading {
 }
 
 /**
- * From the newest known entry on, which must still be there and be the same. `missing`: entries between are gone, as those
- * are whose end came while nobody read. `rewound`: the log is older than it was, or is another.
+ * From the newest entry that was read on, which must still be there and be the same, as must what this node wrote since:
+ * its `own` by number. `reached` is the highest number known. `missing`: entries between are gone, as those are whose
+ * end came while nobody read. `rewound`: the log is older than it was, or is another.
  */
-export async function readOn(source: LogSource, known: LogHead): Promise<Reading | 'missing' | 'rewound'> {
+export async function readOn(
+  source: LogSource,
+  read: LogHead,
+  own: ReadonlyMap<number, Written>,
+  reached: number,
+): Promise<Reading | 'missing' | 'rewound'> {
   const entries: LogEntry[] = []
-  let head = known
-  for (let next = Math.max(1, known.sequence); ; ) {
+  let head = read
+  for (let next = Math.max(1, read.sequence); ; ) {
     const page = await source.read(next)
-    if (page.head < known.sequence) return 'rewound'
+    if (page.head < reached) return 'rewound'
     for (const row of page.rows) {
       if (row.sequence !== next) return 'missing'
       const entry = source.open(row)
-      if (next > known.sequence) {
+      const known = next === read.sequence ? read.text : own.get(next)?.row.entry
+      if (known !== undefined && row.entry !== known) return 'rewound'
+      if (next > read.sequence) {
         entries.push(entry)
         head = { sequence: next, text: row.entry }
-      } else if (row.entry !== known.text) return 'rewound'
+      }
       next += 1
     }
     if (page.isComplete) return page.head === next - 1 ? { head, entries } : 'missing'
