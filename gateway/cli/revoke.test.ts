@@ -167,7 +167,7 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
       expect(said).toEqual({ revoked: target, sequences: [await stage.head()], carried: false, withinSeconds: 5 })
       for (const headers of ended) await expect.poll(() => isLetIn(headers), { timeout: 5000 }).toBe(false)
       await expectAll(kept, true)
-      const on = (await stage.audit()).filter((row) => row.target === target)
+      const on = (await stage.audit()).filter((row) => row.action.startsWith('revoke') && row.target === target)
       expect(on).toMatchObject([{ actor: 'cli', outcome: 'done', detail: String(await stage.head()) }])
       // Once more does no harm.
       await stage.fleet.command(['revoke', ...args], input)

@@ -99,10 +99,6 @@ for (const { store, how, server, end, mend } of outages) {
       known = await signIn(nodes[0], `known-${how}@example.com`, ['user'])
       // Signed in on the other node, so the node that is asked has read nothing of it yet.
       unread = await signIn(nodes[1], `unread-${how}@example.com`, ['user'])
-      // What that node shares would be an answer, for as long as the log is fresh.
-      const client = new Redis(redis.url)
-      await client.flushall()
-      client.disconnect()
       // What Redis remembers would do for as long as the log is young; here nothing is remembered.
       await flush(redis.url)
       await end(server())

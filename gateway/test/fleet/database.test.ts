@@ -1,0 +1,127 @@
+/**
+ * The database frozen and gone under a node that remembers its callers: it serves them within the bound and refuses them past
+ * it, public routes do not notice, and it mends itself (SECURITY rule 19).
+ */
+
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startUpstream, type Upstream } from '../../../upstream-mock/server.ts'
+import { type Fleet, startFleet } from '../support/fleet.ts'
+import { type PrivateServer, startPostgres, startRedis } from '../support/servers.ts'
+import type { Credential } from './measure.ts'
+import { createIssuer, fleetPolicy, type TestIssuer } from './policy.ts'
+import { createStage, type Stage, SUBJECTS } from './subjects.ts'
+
+const STALENESS_MS = 2_000
+/** From the end of a bound to the moment a busy machine gets round to it. */
+const SLACK_MS = 700
+const KINDS = ['session, by sign-out', 'API key', 'foreign token, by jti'] as const
+
+let postgres: PrivateServer
+let redis: PrivateServer
+let upstream: Upstream
+let issuer: TestIssuer
+let fleet: Fleet
+let stage: Stage
+
+beforeAll(async () => {
+  ;[postgres, redis, upstream, issuer] = await Promise.all([
+    startPostgres(),
+    startRedis(),
+    startUpstream(),
+    createIssuer(),
+  ])
+  fleet = await startFleet({
+    policy: fleetPolicy(issuer, `${STALENESS_MS / 1000}s`),
+    upstreamUrl: upstream.url,
+    databaseUrl: postgres.url,
+    redisUrl: redis.url,
+    count: 2,
+  })
+  stage = await createStage(fleet, issuer)
+}, 120_000)
+
+afterAll(async () => {
+  await fleet?.close()
+  for (const server of [upstream, postgres, redis]) await server?.close()
+}, 60_000)
+
+interface Asked {
+  readonly sentAtMs: number
+  readonly tookMs: number
+  readonly status: number
+}
+
+/** Asks every node again and again, until told; gives what each answered. */
+function ask(path: string, credential: Credential) {
+  let isStopped = false
+  const asking = fleet.nodes.map(async (node) => {
+    const asked: Asked[] = []
+    while (!isStopped) {
+      const sentAtMs = performance.now()
+      const { status } = await node.send('GET', path, credential)
+      asked.push({ sentAtMs, tookMs: performance.now() - sentAtMs, status })
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    return asked
+  })
+  return async () => {
+    isStopped = true
+    return Promise.all(asking)
+  }
+}
+
+const FAULTS = [
+  {
+    title: 'frozen',
+    begin: async () => postgres.pause(),
+    mend: async () => postgres.resume(),
+  },
+  { title: 'gone', begin: () => postgres.kill(), mend: () => postgres.start() },
+] as const
+
+for (const [at, { title, begin, mend }] of FAULTS.entries()) {
+  test(`[FR-035] Postgres ${title}: what is remembered is served within the bound and 503 past it, public routes do not notice, and it mends by itself`, async () => {
+    const credentials = await Promise.all(
+      KINDS.map(async (kind, of) => (await SUBJECTS[kind]!(stage, `database-${10 * at + of}`)).credential),
+    )
+    for (const credential of credentials) {
+      for (const node of fleet.nodes) expect((await node.send('GET', '/api/whoami', credential)).status).toBe(200)
+    }
+    const asking = credentials.map((credential) => ask('/api/whoami', credential))
+    const askingPublic = ask('/api/health', {})
+    const beganAtMs = performance.now()
+    await begin()
+    await new Promise((resolve) => setTimeout(resolve, 3 * STALENESS_MS))
+    const mendsAtMs = performance.now()
+    await mend()
+    for (const credential of credentials) {
+      for (const node of fleet.nodes) await untilServed(() => node.send('GET', '/api/whoami', credential))
+    }
+    const mendedAtMs = performance.now()
+    expect(mendedAtMs - mendsAtMs).toBeLessThan(5000)
+
+    for (const answers of (await Promise.all(asking.map((stop) => stop()))).flat()) {
+      const during = answers.filter(({ sentAtMs }) => sentAtMs >= beganAtMs && sentAtMs < mendsAtMs)
+      console.log(title, during.map(({sentAtMs,status})=>`${Math.round(sentAtMs-beganAtMs)}:${status}`).filter((t,i,a)=>i===0||t.split(':')[1]!==a[i-1]!.split(':')[1]||i===a.length-1||(a[i+1]&&a[i+1]!.split(':')[1]!==t.split(':')[1])).join(' '))
+      const served = during.filter(({ status }) => status === 200)
+      // The last read of the log may have been up to half the bound ago when it began.
+      expect(served.at(-1)!.sentAtMs - beganAtMs).toBeGreaterThan(STALENESS_MS / 2 - SLACK_MS)
+      expect(served.at(-1)!.sentAtMs - beganAtMs).toBeLessThan(STALENESS_MS + SLACK_MS)
+      expect(new Set(during.slice(served.length).map(({ status }) => status))).toEqual(new Set([503]))
+      expect(during.slice(0, served.length)).toEqual(served)
+      expect(Math.max(...during.map(({ tookMs }) => tookMs))).toBeLessThan(250 + SLACK_MS)
+    }
+    for (const answers of await askingPublic()) {
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+      expect(Math.max(...answers.map(({ tookMs }) => tookMs))).toBeLessThan(SLACK_MS)
+    }
+  }, 60_000)
+}
+
+async function untilServed(send: () => Promise<{ readonly status: number }>): Promise<void> {
+  const endsAtMs = performance.now() + 15_000
+  while ((await send()).status !== 200) {
+    if (performance.now() > endsAtMs) throw new Error('it never mended')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
