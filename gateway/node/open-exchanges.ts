@@ -29,6 +29,11 @@ export interface OpenExchanges extends Sweepable {
    * stands before the entry that revokes it (SECURITY rule 19). `flow` is called when that has changed.
    */
   mayPass(exchange: OpenExchange): boolean
+  /**
+   * Why a request that waited for its connection must not be sent any more; null when it may be. One that is only in doubt
+   * may: it was allowed before the doubt arose, and is cut if that was right.
+   */
+  startFault(exchange: OpenExchange): 'principal.revoked' | 'revocation.stale' | null
   readonly size: number
   /** Names in the index. */
   readonly nameCount: number
@@ -113,6 +118,11 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
       waiting.add(exchange)
       if (!revocations.isFresh()) void regainTouch(revocations)
       return false
+    },
+    startFault(exchange) {
+      if (revocations === null || exchange.plan.proofs.length === 0) return null
+      if (doomed.has(exchange)) return 'principal.revoked'
+      return revocations.isFresh() ? null : 'revocation.stale'
     },
     delete(exchange) {
       waiting.delete(exchange)

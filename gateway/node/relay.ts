@@ -136,10 +136,9 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#stop !== null) controller.abort(this.#stop)
-    else if (!this.#exchange.gateway.exchanges.mayPass(this)) {
-      this.#abort(stopped('revocation.stale', 'nobody could tell when the connection was there'))
-    }
+    if (this.#stop !== null) return void controller.abort(this.#stop)
+    const fault = this.#exchange.gateway.exchanges.startFault(this)
+    if (fault !== null) this.#abort(stopped(fault, 'when the connection was there'))
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: unknown): void {

@@ -103,12 +103,11 @@ for (const [at, { title, begin, mend }] of FAULTS.entries()) {
     for (const answers of (await Promise.all(asking.map((stop) => stop()))).flat()) {
       // One that was asked just before its end may have waited for it.
       const during = answers.filter(({ sentAtMs, tookMs }) => sentAtMs >= beganAtMs && sentAtMs + tookMs < mendsAtMs)
-      const served = during.filter(({ status }) => status === 200)
-      // The last read of the log may have been up to half the bound ago when it began.
-      expect(served.at(-1)!.sentAtMs - beganAtMs).toBeGreaterThan(STALENESS_MS / 2 - SLACK_MS)
-      expect(served.at(-1)!.sentAtMs - beganAtMs).toBeLessThan(STALENESS_MS + SLACK_MS)
-      expect(new Set(during.slice(served.length).map(({ status }) => status))).toEqual(new Set([503]))
-      expect(during.slice(0, served.length)).toEqual(served)
+      const ofStatus = (wanted: number) => during.filter(({ status }) => status === wanted)
+      expect(ofStatus(200).length + ofStatus(503).length).toBe(during.length)
+      // The last read of the log was up to half the bound old when it began, and what is open is cut a little before the bound.
+      expect(ofStatus(503)[0]!.sentAtMs - beganAtMs).toBeGreaterThan(STALENESS_MS / 2 - SLACK_MS)
+      expect(ofStatus(200).at(-1)!.sentAtMs - beganAtMs).toBeLessThan(STALENESS_MS + SLACK_MS)
       expect(Math.max(...during.map(({ tookMs }) => tookMs))).toBeLessThan(250 + SLACK_MS)
     }
     for (const answers of await askingPublic()) {
