@@ -23,7 +23,8 @@ export async function createAdmin(options: AdminOptions): Promise<void> {
   const password = (await text(process.stdin)).replace(/\r?\n$/, '')
   if (password === '') throw startupError('No password came by standard input.')
   const policy = readPolicyFile(configFile(options.config))
-  const opened = await openAll({ policy, env: process.env, dataDir: options.data, journal: jsonJournal(2) })
+  const journal = jsonJournal(2)
+  const opened = await openAll({ policy, env: process.env, dataDir: options.data, journal, isCommand: true })
   try {
     const { users } = opened.identity
     if ((await users.findByEmail(email)) !== null)

@@ -77,7 +77,8 @@ function postern(policy: string, options: readonly string[]) {
 }
 
 test('[FR-037] what the command line makes and ends is on record, without a secret', () => {
-  const made = keys('create', '--owner', 'ada@example.com', '--name', 'recorded', '--json')
+  const wanted = ['--owner', 'ada@example.com', '--name', 'recorded', '--scope', 'admin', '--scope', 'b', '--json']
+  const made = keys('create', ...wanted)
   const { id, key } = JSON.parse(made.stdout) as { id: string; key: string }
   expect(keys('revoke', id).status).toBe(0)
   const database = new DatabaseSync(join(folder, 'data', 'postern.db'), { readOnly: true })
@@ -91,7 +92,7 @@ test('[FR-037] what the command line makes and ends is on record, without a secr
         target: 'user:ada@example.com',
         outcome: 'done',
       }),
-      expect.objectContaining({ actor: 'cli', action: 'create key', outcome: 'done', detail: `key:${id}` }),
+      expect.objectContaining({ actor: 'cli', action: 'create key', outcome: 'done', detail: `key:${id} admin b` }),
       expect.objectContaining({ actor: 'cli', action: 'revoke key', target: `key:${id}`, outcome: 'done' }),
     ]),
   )

@@ -47,12 +47,8 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
     const expiresAtMs = lifeMs === null ? null : Date.now() + lifeMs
     const wanted = { ownerId, name, scopes, expiresAtMs, rate: limit }
     const create = () => identity.apiKeys.create(wanted)
-    const made = await audited(
-      opened,
-      'create key',
-      `subject:${ownerId}`,
-      create,
-      ({ id: made }) => `key:${made}`,
+    const made = await audited(opened, 'create key', `subject:${ownerId}`, create, ({ id }) =>
+      `key:${id} ${scopes.join(' ')}`.trim(),
     ).catch(explain)
     if (options.json === true) {
       print(

@@ -265,6 +265,8 @@ describe('with Redis', () => {
     expect([up.status, up.headers['postern-revocation']]).toEqual([201, undefined])
     await redis.stop()
     expect(await revoke('b')).toMatchObject({ carried: false, withinSeconds: 5 })
+    const second = ['admin', 'create', '--email', 'second@example.com', '--password-stdin']
+    await expect(stage.fleet.command(second, 'a long enough password\n')).resolves.toContain('role admin')
     const down = await stage.call('POST', '/v1/revocations', { kind: 'session', id: 'b' })
     expect([down.status, down.headers['postern-revocation']]).toEqual([201, 'within=5s'])
     const ready = await stage.call('GET', '/readyz')

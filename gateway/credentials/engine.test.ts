@@ -170,6 +170,18 @@ test('[FR-032] who joins a verification late is not answered with what has ended
   expect(whoIn(await late)).toBe('token.expired')
 })
 
+test('[FR-032] what is remembered for no time at all serves whoever asks, however many ask at once', async () => {
+  const { cache } = stage()
+  const gate = held<Answer>()
+  const asking = Array.from({ length: 20 }, (_, at) => cache.lookUp(SCOPE, 'x', NOW_MS + at, gate.verify))
+  expect(gate.count()).toBe(1)
+  gate.release(verifiedAs('u1', { staleAtMs: NOW_MS }))
+  await expect.poll(gate.count).toBe(19)
+  gate.release(verifiedAs('u1', { staleAtMs: NOW_MS }))
+  expect((await Promise.all(asking)).map(whoIn)).toEqual(Array.from({ length: 20 }, () => 'u1'))
+  expect(cache.status().entries).toBe(0)
+})
+
 test('[FR-035] a log that is not fresh is caught up with before a hit counts, and else it is 503', async () => {
   const { ask, who, revocations, state } = stage()
   const first = await ask()
@@ -260,6 +272,19 @@ test('[FR-032] what a verifier found is forgotten with it: in memory, in flight,
   expect(ask(NOW_MS, 'a credential', other)).not.toBeInstanceOf(Promise)
   state.answer = new Refusal('token.key-unknown')
   expect(whoIn(await ask())).toBe('token.key-unknown')
+})
+
+test('[FR-032] what failed by a key that left its set is verified again at once, in flight too', async () => {
+  const { cache, state, who } = stage(new Refusal('token.signature'))
+  expect(await who()).toBe('token.signature')
+  const gate = held<Answer>()
+  const asking = cache.lookUp(SCOPE, 'in flight', NOW_MS, gate.verify)
+  cache.dropVerifier('v1')
+  gate.release(new Refusal('token.signature'))
+  await asking
+  state.answer = verifiedAs('by the new key')
+  expect(await who()).toBe('by the new key')
+  expect(whoIn(await cache.lookUp(SCOPE, 'in flight', NOW_MS, async () => verifiedAs('u1')))).toBe('u1')
 })
 
 const remembered = {

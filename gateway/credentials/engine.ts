@@ -125,6 +125,8 @@ export function createCredentialCache(deps: {
       drops += 1
       dropped.set(verifier, null)
       entries.deleteWhere((entry) => entry.verifier === verifier)
+      // A signature that was wrong for a key that left may be right for the one that took its name.
+      failures.clear()
     },
     status: () => ({
       entries: entries.size,
@@ -163,24 +165,28 @@ export function createCredentialCache(deps: {
       const entry = entries.get(key)
       if (entry !== undefined && isUsable(entry, nowMs)) return entry
     }
+    let beganAtMsMin = Number.NEGATIVE_INFINITY
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
-      const flight = board(key, search, nowMs)
+      const flight = board(key, search, nowMs, beganAtMsMin)
       if (flight === null) return search.unavailable
       const found = await landing(flight, search)
       if (found instanceof Refusal) return found
-      // It may have died, or ended, between its landing and now, and who boarded late may live later than it does.
-      if (!revocations.isDead(found.proof) && (nowMs <= flight.beganAtMs || nowMs < found.staleAtMs)) return found
+      // It may have died between its landing and now, and who boarded late may live later than it does.
+      const isInTime = nowMs <= flight.beganAtMs || nowMs < found.staleAtMs
+      if (isInTime && !revocations.isDead(found.proof)) return found
+      if (!isInTime) beganAtMsMin = nowMs
     }
     return search.unavailable
   }
 
   /**
    * One flight for all who ask at once. One that began before an entry of the log serves nobody who came after it, so it is
-   * boarded only while the log has not grown since.
+   * boarded only while the log has not grown since; and by who was too late for another, only if it began after they came.
    */
-  function board(key: string, search: Search, nowMs: number): Flight | null {
+  function board(key: string, search: Search, nowMs: number, beganAtMsMin: number): Flight | null {
     const running = flights.get(key)
-    if (running !== undefined && running.sequence === revocations.sequence) return running
+    if (running !== undefined && running.sequence === revocations.sequence && running.beganAtMs >= beganAtMsMin)
+      return running
     const { kind } = search.scope
     const others = underWay.get(kind) ?? 0
     if (others >= FLIGHTS_MAX) return null
@@ -246,7 +252,7 @@ export function createCredentialCache(deps: {
       counts.misses += 1
       const found = await search.verify()
       if (found instanceof Refusal) {
-        if (isFinal(found)) failures.set(key, found, nowMs)
+        if (isFinal(found) && drops === dropsBefore) failures.set(key, found, nowMs)
         return found
       }
       const proof = proofOf(found, sequence)

@@ -2,8 +2,9 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type NodeOutbound, nodeOutbound } from '../node/outbound.ts'
-import { NOW_MS, whoIn } from '../test/support/credentials.ts'
+import { NOW_MS, openStore, whoIn } from '../test/support/credentials.ts'
 import { DISCOVERY, type LiveIssuer, makeKey, sendJson, signToken, startIssuer } from '../test/support/issuer.ts'
+import { scriptedRevocations } from '../test/support/revocations.ts'
 import { entryOf, KEY_CACHE, OWN, testTokens } from '../test/support/token-issuers.ts'
 import type { IntrospectionSettings } from './introspection.ts'
 import type { IssuerSettings } from './issuers.ts'
@@ -148,6 +149,17 @@ describe('what is remembered', () => {
     await tokens.verify('opaque', NOW_MS + 31_000)
     expect(issuer.hits('/introspect') - before).toBe(2)
     expect(whoIn(await tokens.verify('opaque', NOW_MS + 46_000))).toBe('token.expired')
+  })
+
+  test('[FR-030] an entry that remembers for less long does not believe what one that remembered longer shared', async () => {
+    const shared = { store: openStore(), outbound, revocations: scriptedRevocations() }
+    const before = await testTokens([entry({ cacheMs: 600_000 })], shared)
+    issuer.tokens.set('opaque', good())
+    expect(whoIn(await before.verify('opaque', NOW_MS))).toBe('op:job-7')
+    expect(shared.store.values.size).toBe(1)
+    issuer.tokens.set('opaque', { active: false })
+    const after = await testTokens([entry({ cacheMs: 1000 })], shared)
+    expect(whoIn(await after.verify('opaque', NOW_MS + 2000))).toBe('token.inactive')
   })
 
   test('[FR-030] an inactive one for moments', async () => {

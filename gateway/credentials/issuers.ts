@@ -109,7 +109,7 @@ async function openIssuer(
   const concluded = conclude(settings, deps)
 
   const opaque = introspection === null ? null : introspectionOf(settings, introspection, rules, deps)
-  const opaqueVerifier = verifierFor('opaque', [introspection?.url, introspection?.clientId])
+  const opaqueVerifier = verifierFor('opaque', [introspection?.url, introspection?.clientId, introspection?.cacheMs])
   const forOpaque =
     opaque === null
       ? null

@@ -10,6 +10,7 @@ export interface NegativeEntries {
   get(key: string, nowMs: number): Refusal | undefined
   /** Only for what is final: `isFinal`, or ended by the log. */
   set(key: string, refusal: Refusal, nowMs: number): void
+  clear(): void
   readonly size: number
 }
 
@@ -60,6 +61,7 @@ export function negativeEntries(entriesMax = ENTRIES_MAX): NegativeEntries {
       entries.set(key, { refusal: shortened(refusal), foundAtMs: nowMs })
       if (entries.size > entriesMax) entries.delete(entries.keys().next().value!)
     },
+    clear: () => entries.clear(),
     get size() {
       return entries.size
     },

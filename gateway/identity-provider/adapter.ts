@@ -83,7 +83,8 @@ export function chokePoint(adapter: DBAdapter, deps: ChokeDeps): ChokePoint {
         const row = await write(inner)
         const found = revocationsOf({ kind, model, where, row }, { nowMs: deps.nowMs(), sha256: deps.sha256 })
         revoke(found)
-        await endSessions(inner, await whoseSessionsEnd(inner, kind, model, data ?? {}, found, row))
+        await endSessions(inner, 'userId', await whoseSessionsEnd(inner, kind, model, data ?? {}, found, row))
+        if (isOfStanding(kind, model, data ?? {})) await endSessions(inner, 'impersonatedBy', subjectsOf(found))
         return row
       })
     }
@@ -138,7 +139,7 @@ async function whoseSessionsEnd(
   found: readonly Revocation[],
   row: unknown,
 ): Promise<readonly string[]> {
-  const subjects = found.filter(({ name }) => name.startsWith('subject:')).map(({ name }) => name.slice(8))
+  const subjects = subjectsOf(found)
   const isEnding =
     (model === 'user' && kind === 'update' && (data.banned === true || 'email' in data)) ||
     (model === 'account' && kind === 'update' && 'password' in data)
@@ -153,8 +154,22 @@ async function whoseSessionsEnd(
   return user === null || user.emailVerified === true ? [] : [id]
 }
 
-async function endSessions(inner: DBTransactionAdapter, userIds: readonly string[]): Promise<void> {
-  for (const value of userIds) await inner.deleteMany({ model: 'session', where: [{ field: 'userId', value }] })
+/** Does it change what its user may do to others? Then acting in another's name ends with it. */
+function isOfStanding(kind: Write['kind'], model: string, data: Row): boolean {
+  if (model === 'account') return kind === 'update' && 'password' in data
+  return model === 'user' && kind === 'update' && ('role' in data || 'banned' in data || 'email' in data)
+}
+
+function subjectsOf(found: readonly Revocation[]): readonly string[] {
+  return found.filter(({ name }) => name.startsWith('subject:')).map(({ name }) => name.slice(8))
+}
+
+async function endSessions(
+  inner: DBTransactionAdapter,
+  field: 'userId' | 'impersonatedBy',
+  userIds: readonly string[],
+): Promise<void> {
+  for (const value of userIds) await inner.deleteMany({ model: 'session', where: [{ field, value }] })
 }
 
 /**

@@ -98,6 +98,16 @@ test('[FR-034] a revocation evicts what was signed before it, even where every f
   }
 })
 
+test('[FR-032] what is remembered of assertions is bounded in bytes, whatever an issuer says of its people', async () => {
+  const methods = ['x'.repeat(16_000)]
+  const jws = await assert({ ...principal, methods, subject: 'first' })
+  expect(assert({ ...principal, methods, subject: 'first' })).toBe(jws)
+  // Some 75 kB each.
+  for (let at = 0; at < 1000; at += 1) await assert({ ...principal, methods, subject: `u_${at}` })
+  expect(assert({ ...principal, methods, subject: 'u_999' })).not.toBeInstanceOf(Promise)
+  expect(assert({ ...principal, methods, subject: 'first' })).toBeInstanceOf(Promise)
+})
+
 test('[FR-008] what is served always has twenty seconds to live, and is renewed while it still serves', async () => {
   const who = { ...principal, subject: 'u_renewed' }
   let promises = 0

@@ -3,11 +3,11 @@
  * differ from those of our tokens, so an assertion that leaks from an upstream opens nothing here.
  */
 
+import { type Bounded, boundedCache } from '../credentials/bounded-cache.ts'
 import { signClaims } from '../jwt/sign.ts'
 import type { Principal, Proof } from '../model.ts'
 import type { AssertionSource, Revocations } from '../ports.ts'
 import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
-import { boundedMap } from './bounded-map.ts'
 import { ASSERTION_LIFE_MS, type SigningKeys } from './signing-keys.ts'
 
 export const ASSERTION_TYPE = 'postern-assertion+jwt'
@@ -17,8 +17,12 @@ const LIFE_LEFT_MS_MIN = 20_000
 /** From here on the next one is signed while this one still serves. */
 const RENEW_LEFT_MS = 30_000
 const ASSERTIONS_MAX = 50_000
+/** Of one, beside its texts. */
+const ASSERTION_BYTES = 600
+/** What an issuer says of its people, such as how they signed in, may be long. */
+const ASSERTION_BYTES_MAX = 67_108_864
 
-interface Assertion {
+interface Assertion extends Bounded {
   readonly jws: string
   readonly issuedAtMs: number
   readonly expiresAtMs: number
@@ -37,7 +41,7 @@ export function createAssertions(
   log: (error: unknown) => void,
 ): AssertionSource {
   const byPrincipal = new WeakMap<Principal, Map<string, Assertion>>()
-  const byFacts = boundedMap<Assertion>(ASSERTIONS_MAX)
+  const byFacts = boundedCache<Assertion>(ASSERTIONS_MAX, ASSERTION_BYTES_MAX)
   const signing = new Map<string, Promise<Assertion>>()
 
   return {
@@ -66,7 +70,7 @@ export function createAssertions(
   function sign(facts: string, principal: Principal, upstreamId: string, nowMs: number): Promise<Assertion> {
     const running = signing.get(facts)
     if (running !== undefined) return running
-    const next = signNow(principal, upstreamId, nowMs).then((assertion) => {
+    const next = signNow(facts, principal, upstreamId, nowMs).then((assertion) => {
       byFacts.set(facts, assertion)
       remember(principal, upstreamId, assertion)
       return assertion
@@ -79,7 +83,7 @@ export function createAssertions(
     return next
   }
 
-  async function signNow(principal: Principal, upstreamId: string, nowMs: number): Promise<Assertion> {
+  async function signNow(facts: string, principal: Principal, upstreamId: string, nowMs: number): Promise<Assertion> {
     const proof: Proof = { sequence: revocations.sequence, names: namesOf(principal), issuedAtMs: null }
     const iat = Math.floor(nowMs / 1000)
     const exp = iat + ASSERTION_LIFE_MS / 1000
@@ -95,7 +99,8 @@ export function createAssertions(
       ...(principal.methods.length === 0 ? {} : { amr: principal.methods }),
       ...(principal.authenticatedAtMs === null ? {} : { auth_time: Math.floor(principal.authenticatedAtMs / 1000) }),
     })
-    return { jws, issuedAtMs: nowMs, expiresAtMs: exp * 1000, proof }
+    const bytes = ASSERTION_BYTES + 2 * (facts.length + jws.length)
+    return { jws, issuedAtMs: nowMs, expiresAtMs: exp * 1000, proof, bytes, isUsed: false }
   }
 
   function remember(principal: Principal, upstreamId: string, assertion: Assertion): void {

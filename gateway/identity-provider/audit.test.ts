@@ -75,4 +75,12 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
     await migrateAudit(database, nowMs + 91 * DAY_MS)
     expect(await rows()).toMatchObject([{ outcome: 'done' }])
   })
+
+  test('[FR-037] old refusals go from a gateway that runs for months, too', async () => {
+    const audit = await open()
+    for (let at = 0; at < 3; at += 1) await audit.refuse(event, 'credential.missing')
+    nowMs += 91 * DAY_MS
+    await audit.refuse(event, 'role.missing')
+    expect(await rows()).toMatchObject([{ detail: 'role.missing' }])
+  })
 })

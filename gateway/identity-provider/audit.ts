@@ -20,14 +20,19 @@ const SCHEMA = `create table if not exists postern_audit (
 /** Strangers can make refusals without end, so beyond this they are lines of the log alone. */
 const REFUSALS_PER_MINUTE_MAX = 120
 const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
 /** What was done is kept for good. */
-const REFUSALS_KEPT_MS = 90 * 86_400_000
+const REFUSALS_KEPT_MS = 90 * DAY_MS
 /** A target is what somebody asked for, so it has a bound. */
 const TEXT_CHARS_MAX = 512
 
 /** Call it once before, under the migration lock. */
 export async function migrateAudit(database: Database, nowMs: number): Promise<void> {
   await database.query(SCHEMA)
+  await removeOldRefusals(database, nowMs)
+}
+
+async function removeOldRefusals(database: Database, nowMs: number): Promise<void> {
   await database.query("delete from postern_audit where outcome = 'refused' and at_ms < $1", [nowMs - REFUSALS_KEPT_MS])
 }
 
@@ -41,6 +46,7 @@ export function auditTrail(deps: {
   const { database, nowMs, tell, log } = deps
   let minuteFromMs = Number.NEGATIVE_INFINITY
   let refusals = 0
+  let cleanedAtMs = nowMs()
 
   return {
     async begin(event) {
@@ -67,6 +73,9 @@ export function auditTrail(deps: {
       if (!isWithinBound(record.atMs)) return
       try {
         await insert(record)
+        if (Math.abs(record.atMs - cleanedAtMs) < DAY_MS) return
+        cleanedAtMs = record.atMs
+        await removeOldRefusals(database, record.atMs)
       } catch (error) {
         log(error)
       }

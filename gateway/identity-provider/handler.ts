@@ -154,7 +154,8 @@ export function createHandler(deps: HandlerDeps): (request: Request) => Promise<
     if (caller.principal === null) return new Refusal('credential.missing', { setCookies: caller.setCookies })
     if (door === 'session') return null
     const { authenticatedAtMs } = caller.principal
-    const isFresh = authenticatedAtMs !== null && nowMs() - authenticatedAtMs <= FRESH_MS
+    // A sign-in of the future is one from before the clock was set back.
+    const isFresh = authenticatedAtMs !== null && Math.abs(nowMs() - authenticatedAtMs) <= FRESH_MS
     return isFresh ? null : failure(403, 'SESSION_NOT_FRESH', 'Sign in again to change your account.')
   }
 

@@ -72,6 +72,7 @@ for (const kind of STORE_KINDS) {
           expect(await sessions.verifyCookie(later.session, Date.now())).not.toMatchObject({ principal: null })
         }
 
+        const all = { sequence, names: [], issuedAtMs: Date.now() }
         await copy.restore()
         if (isWrittenOn) {
           // A command, which knows nothing of the newer log, and then a node.
@@ -85,7 +86,7 @@ for (const kind of STORE_KINDS) {
           await database.close()
           await one.revoker.revoke({ kind: 'key', id: title })
         }
-        await until(() => nodes.every(({ revocations }) => revocations.sequence > sequence && revocations.isFresh()))
+        await until(() => nodes.every(({ revocations }) => revocations.isEnded(all) && revocations.isFresh()))
         for (const { revocations, sessions } of nodes) {
           for (const cookie of [session, later.session]) {
             expect(await sessions.verifyCookie(cookie, Date.now())).toMatchObject({ principal: null })

@@ -29,7 +29,7 @@ export const OPEN: ReadonlyMap<string, Door> = new Map([
 const NO_MAIL = 'a link can reach its owner by mail only, and no mail is configured in this version'
 const NO_SOCIAL = 'no social provider is available in this version'
 const NO_FACTOR = 'administration asks for a second factor, which no session has in this version; use the command line'
-const NO_KEYS = 'API keys are not accepted in this version'
+const NO_KEYS = 'keys are made and revoked by the command line and the admin API, which keep a record of it'
 const NO_GROUPS = 'memberships carry no meaning in this version'
 
 /** Mounted, and answered 404: the path, or a whole family ending in `*`, with the reason. */

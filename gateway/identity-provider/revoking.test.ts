@@ -3,11 +3,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { primitives } from '../node/crypto.ts'
 import { OWN_SOURCE } from '../revocation/names.ts'
-import { PASSWORD, STORE_KINDS, type TestClient } from '../test/ports/identity.ts'
+import { COOKIE, PASSWORD, STORE_KINDS, type TestClient } from '../test/ports/identity.ts'
 import { until } from '../test/ports/switch.ts'
-import { MAX_STALENESS_MS, startTwoNodes, type TwoNodes } from '../test/ports/two-nodes.ts'
+import { MAX_STALENESS_MS, SECRET, startTwoNodes, type TwoNodes } from '../test/ports/two-nodes.ts'
 import { type PrivateServer, startRedis } from '../test/support/servers.ts'
+import { cookieCodec } from './cookie.ts'
 import type { RevocationRequest } from './revoker.ts'
+import { deriveKeys } from './secrets.ts'
 
 interface Person {
   readonly client: TestClient
@@ -296,6 +298,37 @@ for (const kind of STORE_KINDS) {
       }
     })
   }
+}
+
+for (const kind of STORE_KINDS) {
+  test(`[FR-034] ${kind}: whoever acts in another's name and loses what allows it is out on every node`, async () => {
+    const nodes = await startTwoNodes(kind, redis.url)
+    const { here, there, inside } = nodes
+    const victim = await signUp(nodes, 'victim@example.com')
+    const secrets = deriveKeys(primitives, [SECRET]).provider.map(({ value }) => value)
+    const cookies = cookieCodec(primitives, secrets, { name: COOKIE, isSecure: false })
+    const endings: readonly ((id: string) => Promise<unknown>)[] = [
+      (id) => here.users.ban(id, 'no more', null),
+      (id) => here.users.setRoles(id, []),
+      (id) => here.revoker.revoke({ kind: 'subject', subject: id }),
+      (id) => inside.choke.adapter.delete({ model: 'user', where: [{ field: 'id', value: id }] }),
+    ]
+    for (const [at, end] of endings.entries()) {
+      const headers = await adminOf(nodes, `root${at}@example.com`)
+      const { id } = (await here.users.findByEmail(`root${at}@example.com`))!
+      const { session } = await inside.auth.api.impersonateUser({ body: { userId: victim.id }, headers })
+      const signed = cookies.sign(session.token)
+      const isIn = async () => {
+        const found = await there.sessions.verifyCookie(signed, Date.now())
+        return 'principal' in found && found.principal?.subject === victim.id
+      }
+      expect([at, await isIn()]).toEqual([at, true])
+      await end(id)
+      await until(async () => !(await isIn()))
+      expect(await sessionsLeft(nodes, victim)).toBe('both')
+    }
+    await nodes.close()
+  }, 30_000)
 }
 
 async function signUp({ here }: TwoNodes, email: string): Promise<Person> {

@@ -77,4 +77,33 @@ for (const kind of STORE_KINDS) {
     await after.stop()
     await store.remove()
   })
+
+  test(`[FR-033] ${kind}: a fleet whose secret is rotated as the manual says reads one log throughout, and nothing else ends`, async () => {
+    const store = await createStore(kind)
+    const beganAtMs = Date.now() - 1
+    const start = (secrets: readonly string[]) => startNode(store, { secrets, isAlone: false })
+    const nodes = [await start([OLD]), await start([OLD])]
+    const names: string[] = []
+    for (const secrets of [[OLD, NEW], [NEW, OLD], [NEW]]) {
+      for (const at of nodes.keys()) {
+        await nodes[at]!.stop()
+        nodes[at] = await start(secrets)
+        for (const node of nodes) {
+          const id = `k_${names.length}`
+          await node.revoker.revoke({ kind: 'key', id })
+          names.push(`key:${id}`)
+        }
+        for (const { revocations, logged } of nodes) {
+          expect(await revocations.catchUp()).toBe(true)
+          expect(revocations.status()).toMatchObject({ badSeals: 0, gaps: 0, rewinds: 0 })
+          const { sequence } = revocations
+          for (const name of names) expect(revocations.isEnded({ sequence, names: [name], issuedAtMs: 0 })).toBe(true)
+          expect(revocations.isEnded({ sequence, names: ['key:other'], issuedAtMs: beganAtMs })).toBe(false)
+          expect(logged).toEqual([])
+        }
+      }
+    }
+    for (const node of nodes) await node.stop()
+    await store.remove()
+  })
 }

@@ -14,6 +14,8 @@ export interface SessionRow {
   /** False when the person asked not to be remembered: the cookie then ends with the browser. */
   readonly isRemembered: boolean
   readonly user: LocalUser
+  /** Who acts in the user's name; null for the user. */
+  readonly impersonatorId: string | null
 }
 
 export type SessionKey = { readonly token: string } | { readonly id: string }
@@ -58,6 +60,7 @@ function parseRow(row: Columns): SessionRow | null {
     methods: words(row.amr, ' '),
     isRemembered: row.isRemembered !== false,
     user: parseUser(columns),
+    impersonatorId: optionalText(row.impersonatedBy),
   }
 }
 

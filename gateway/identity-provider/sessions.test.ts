@@ -23,6 +23,7 @@ const ROW: SessionRow = {
   methods: ['pwd'],
   isRemembered: true,
   user: { id: 'u_1', email: 'a@example.com', emailVerified: true, name: 'Ada', roles: ['user'], bannedUntilMs: null },
+  impersonatorId: null,
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Primitives, SessionSource } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
 import type { CookieCodec } from './cookie.ts'
 import type { SessionKey, SessionRow, SessionRows } from './session-rows.ts'
+import { isBanned } from './user-directory.ts'
 
 export interface Sessions extends SessionSource {
   /** The session a token names by `sid`, or `token.session-ended`. */
@@ -151,12 +152,12 @@ export function createSessions(deps: {
       nameOf.session(row.id),
       nameOf.sessionToken(primitives.sha256(row.token)),
     ]
+    if (row.impersonatorId !== null) names.push(nameOf.subject(row.impersonatorId))
     return { principal, names: Object.freeze(names), issuedAtMs: row.createdAtMs, rate: null, staleAtMs }
   }
 
   function isCurrent(row: SessionRow, nowMs: number): boolean {
-    const { bannedUntilMs } = row.user
-    return endOf(row) > nowMs && (bannedUntilMs === null || bannedUntilMs <= nowMs)
+    return endOf(row) > nowMs && !isBanned(row.user, nowMs)
   }
 
   /** Neither idle too long nor older than any session may be. */

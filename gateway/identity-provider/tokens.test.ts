@@ -24,13 +24,14 @@ const sessionOf = (more: object) => ({
 async function stage() {
   const { kid, publicJwk, privateJwk } = await generateSigningKey()
   const privateKey = await importSigningKey(privateJwk)
-  const state = { reads: 0, isDown: false, published: [publicJwk] as object[] }
+  const state = { reads: 0, isDown: false, published: [publicJwk] as object[], isRead: Promise.resolve() }
   let find = keyFinder({ keys: state.published })
   const keys: TokenKeys = {
     finder: (header, token) => find(header, token),
     publicKeys: () => state.published,
     async refresh() {
       state.reads += 1
+      await state.isRead
       if (state.isDown) throw new Error('down')
       find = keyFinder({ keys: state.published })
     },
@@ -99,13 +100,31 @@ test('[FR-010] a key that another node has just made is found, and strangers can
   expect(await tokens.verifyToken(token, NOW_MS + 5001)).toMatchObject({ principal: { subject: 'u_1' } })
 })
 
+test('[FR-010] whoever comes while the keys are read waits for them too, and is not refused', async () => {
+  const { tokens, state, claims } = await stage()
+  const other = await generateSigningKey()
+  const privateKey = await importSigningKey(other.privateJwk)
+  state.published.push(other.publicJwk)
+  const gate = Promise.withResolvers<void>()
+  state.isRead = gate.promise
+  const sign = (jti: string) => signClaims({ kid: other.kid, privateKey }, 'JWT', { ...claims, jti })
+  const asking = await Promise.all(['a', 'b', 'c'].map(async (jti) => [tokens.verifyToken(await sign(jti), NOW_MS)]))
+  await expect.poll(() => state.reads).toBe(1)
+  gate.resolve()
+  for (const [found] of asking) expect(await found).toMatchObject({ principal: { subject: 'u_1' } })
+  expect(state.reads).toBe(1)
+})
+
 test('[FR-023] an unknown key while the store is down is "cannot tell", and known keys go on verifying', async () => {
   const { tokens, state, claims, sign } = await stage()
   state.isDown = true
   const other = await generateSigningKey()
   const privateKey = await importSigningKey(other.privateJwk)
   const token = await signClaims({ kid: other.kid, privateKey }, 'JWT', claims)
-  expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'keys.unavailable' })
+  for (const afterMs of [0, 1, 4999]) {
+    expect(await tokens.verifyToken(token, NOW_MS + afterMs)).toMatchObject({ reason: 'keys.unavailable' })
+  }
+  expect(state.reads).toBe(1)
   expect(await tokens.verifyToken(await sign({}), NOW_MS)).toMatchObject({ principal: { subject: 'u_1' } })
 })
 
@@ -150,6 +169,17 @@ test('[FR-037] a token is refused once its jti, its key, the issuer or everythin
     expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'token.revoked' })
     expect(await tokens.verifyToken(token, NOW_MS + 11_000)).toMatchObject({ reason: 'token.revoked' })
   }
+})
+
+test('[FR-037] a clock that was ahead when a token was signed does not save it from the end of the issuer', async () => {
+  const { tokens, sign, revocations, session } = await stage()
+  session.row = { ...session.row, proof: { ...session.row.proof, issuedAtMs: NOW_MS - 3_600_000 } }
+  const token = await sign({ iat: NOW_MS / 1000 + 4 })
+  expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ principal: { subject: 'u_1' } })
+  revocations.revoke('issuer:postern', 'end', NOW_MS)
+  expect(await tokens.verifyToken(token, NOW_MS)).toMatchObject({ reason: 'token.revoked' })
+  const later = await sign({ iat: NOW_MS / 1000 + 6 })
+  expect(await tokens.verifyToken(later, NOW_MS + 6000)).toMatchObject({ principal: { subject: 'u_1' } })
 })
 
 test('[FR-032] tokens forged in our name are verified once, whoever sends them again, and never shared', async () => {

@@ -40,6 +40,8 @@ export function createTokens(deps: {
   const scope: CacheScope = { kind: 'own-token', verifier: primitives.sha256(origin), ended: REVOKED }
   const assembled = new WeakMap<Entry, Assembled>()
   let refreshedAtMs = Number.NEGATIVE_INFINITY
+  /** Whether the last reading of the keys came to an end in time. */
+  let refreshed = Promise.resolve(true)
 
   return {
     verifyToken(token, nowMs) {
@@ -76,21 +78,25 @@ export function createTokens(deps: {
     return {
       principal,
       names: Object.freeze(names),
-      // `iat` counts whole seconds, and a token cannot be older than its session.
-      issuedAtMs: typeof claims.iat === 'number' ? Math.max(claims.iat * 1000, session.proof.issuedAtMs ?? 0) : null,
+      // Less the leeway, as the node that signed it may be ahead of the one that revoked; but no token is older than its session.
+      issuedAtMs:
+        typeof claims.iat === 'number'
+          ? Math.max((claims.iat - LEEWAY_SECONDS) * 1000, session.proof.issuedAtMs ?? 0)
+          : null,
       rate: null,
       staleAtMs: (claims.exp + LEEWAY_SECONDS) * 1000,
     }
   }
 
-  /** Another node may have made the key a moment ago. */
+  /** Another node may have made the key a moment ago. Whoever comes while the keys are read waits for them too. */
   async function verifyWithFreshKeys(token: string, nowMs: number): Promise<Claims | Refusal> {
     const claims = await verifyClaims(rules, token, nowMs)
     if (!(claims instanceof Refusal) || claims.reason !== 'token.key-unknown') return claims
-    if (Math.abs(nowMs - refreshedAtMs) < REFRESH_EVERY_MS) return claims
-    refreshedAtMs = nowMs
-    const isFresh = await settlesInTime(keys.refresh(nowMs))
-    return isFresh ? verifyClaims(rules, token, nowMs) : KEYS_UNAVAILABLE
+    if (Math.abs(nowMs - refreshedAtMs) >= REFRESH_EVERY_MS) {
+      refreshedAtMs = nowMs
+      refreshed = settlesInTime(keys.refresh(nowMs))
+    }
+    return (await refreshed) ? verifyClaims(rules, token, nowMs) : KEYS_UNAVAILABLE
   }
 
   function bySession(token: Entry, nowMs: number): Soon<Authentication | Refusal> {

@@ -6,6 +6,7 @@
 import type { Server } from 'node:http'
 import { createAdminEndpoints } from '../endpoints/admin/app.ts'
 import type { AdminDeps } from '../endpoints/admin/deps.ts'
+import { limitCredential } from '../limit/credential.ts'
 import type { AuditTrail, Journal } from '../ports.ts'
 import { OWN_SOURCE } from '../revocation/names.ts'
 import type { AdmissionRules, Snapshot } from '../snapshot.ts'
@@ -100,6 +101,7 @@ export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
     keys: ports.keys,
     sessions,
     revocations,
+    limit: (authentication, nowMs) => limitCredential(ports.counters, authentication, nowMs),
     revoker,
     history,
     desk: apiKeys,

@@ -21,7 +21,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   const app = new Hono<{ Variables: { principal: Principal } }>()
   const refused = (request: Request, refusal: Refusal) => refusalAnswer(refusal, request, deps.origin)
   const only = (...allow: string[]) => {
-    return (c: Context) => refused(c.req.raw, new Refusal('method.refused', { allow }))
+    return (c: AdminContext) => refuse(c, new Refusal('method.refused', { allow }))
   }
 
   app.use(async (c, next) => {
@@ -65,7 +65,10 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
     return act(c, 'create key', `subject:${owner}`, async () => {
       try {
         const made = await deps.desk.create({ ownerId: owner, name, scopes, expiresAtMs, rate: wanted.limit ?? null })
-        return { answer: json(201, { id: made.id, key: made.key }), detail: `key:${made.id}` }
+        return {
+          answer: json(201, { id: made.id, key: made.key }),
+          detail: `key:${made.id} ${scopes.join(' ')}`.trim(),
+        }
       } catch (error) {
         if (!(error instanceof RangeError)) throw error
         return { answer: refused(c.req.raw, invalid(error.message)), detail: error.message }
@@ -106,7 +109,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   })
   app.all('/readyz', only('GET', 'HEAD'))
 
-  app.notFound((c) => refused(c.req.raw, new Refusal('route.unlisted')))
+  app.notFound((c) => refuse(c, new Refusal('route.unlisted')))
   app.onError((error, c) => {
     deps.log(error)
     return refused(c.req.raw, new Refusal('gateway.bug'))

@@ -49,6 +49,8 @@ const KeyBody = z.strictObject({
 })
 export type KeyBody = z.output<typeof KeyBody>
 
+/** In `sources`, but no issuer whose subjects are named after it. */
+const OWN_SOURCE = 'postern'
 const TYPE = Object.freeze(new Refusal('body.type'))
 
 /** RFC 8259 as UTF-8, of at most what the listener reads. */
@@ -90,7 +92,7 @@ export async function readRevocation(
     case 'key':
       return body
     case 'user':
-      return { kind: 'subject', subject: body.id }
+      return isSubject(body.id, sources) ? { kind: 'subject', subject: body.id } : NOT_SUBJECT
     case 'token':
       return {
         kind: 'token',
@@ -106,6 +108,18 @@ export async function readRevocation(
     case 'all':
       return { kind: 'everything' }
   }
+}
+
+const NOT_SUBJECT = invalid(
+  'id: expected the id of a user, or <source>:<sub> with a source under tokens; no e-mail address',
+)
+
+/** Of ours no id holds a colon or an @; what neither we nor an issuer of the policy can have named would revoke nobody. */
+function isSubject(id: string, sources: ReadonlySet<string>): boolean {
+  const colon = id.indexOf(':')
+  if (colon < 0) return !id.includes('@')
+  const source = id.slice(0, colon)
+  return source !== OWN_SOURCE && sources.has(source)
 }
 
 /** What a request names, for the audit trail and for answers. */

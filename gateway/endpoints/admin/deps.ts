@@ -13,6 +13,8 @@ export interface AdminDeps {
   /** Signed session tokens as bearers: the one kind of token that counts here. */
   readonly sessions: { verifyBearer(value: string, nowMs: number): Soon<Authentication | Refusal> }
   readonly revocations: Revocations
+  /** The limit that a credential brings with it counts here as everywhere. Null when the call is within it. */
+  limit(authentication: Authentication, nowMs: number): Soon<Refusal | null>
   readonly revoker: Revoker
   readonly history: RevocationHistory
   readonly desk: ApiKeyDesk

@@ -9,6 +9,8 @@ import type { AdminDeps } from './deps.ts'
 const FRESH_MS = 900_000
 const ROLE = 'admin'
 const SCOPE = 'admin'
+/** RFC 8176: a one-time password, or a key that its holder unlocked. */
+const SECOND_FACTORS: ReadonlySet<string> = new Set(['otp', 'hwk', 'swk'])
 
 const STALE = Object.freeze(new Refusal('revocation.stale'))
 const NO_ROLE = Object.freeze(new Refusal('role.missing', { detail: `The role ${ROLE} is needed.` }))
@@ -36,7 +38,7 @@ export async function admitAdmin(deps: AdminDeps, request: Request): Promise<Adm
   if (found instanceof Refusal) return { principal: null, refusal: found }
   const { principal } = found
   if (principal === null) return { principal, refusal: missing(deps) }
-  const refusal = refuse(principal, nowMs)
+  const refusal = refuse(principal, nowMs) ?? (await deps.limit(found, nowMs))
   return refusal === null ? { principal, refusal } : { principal, refusal }
 }
 
@@ -55,8 +57,9 @@ function refuse(principal: Principal, nowMs: number): Refusal | null {
   if (principal.credential === 'key') return principal.scopes.includes(SCOPE) ? null : NO_SCOPE
   if (principal.credential !== 'session') return SCHEME
   const { authenticatedAtMs } = principal
-  if (authenticatedAtMs === null || nowMs - authenticatedAtMs > FRESH_MS) return NOT_FRESH
-  return principal.methods.some((method) => method !== 'pwd') ? null : ONE_FACTOR
+  // A sign-in of the future is one from before the clock was set back.
+  if (authenticatedAtMs === null || Math.abs(nowMs - authenticatedAtMs) > FRESH_MS) return NOT_FRESH
+  return principal.methods.some((method) => SECOND_FACTORS.has(method)) ? null : ONE_FACTOR
 }
 
 function missing({ keyHeader }: AdminDeps): Refusal {

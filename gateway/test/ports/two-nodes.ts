@@ -9,7 +9,7 @@ import { createStore, type StoreKind, startNode, type TestNode } from './identit
 import { startSwitch } from './switch.ts'
 
 export const MAX_STALENESS_MS = 2000
-const SECRET = 'the first secret, which is long enough'
+export const SECRET = 'the first secret, which is long enough'
 
 export interface TwoNodes {
   readonly here: TestNode

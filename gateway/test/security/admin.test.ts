@@ -140,13 +140,13 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
   }
 
   test('[FR-037] a session is let in once it has a second factor, and only while it is fresh', async () => {
-    const set = async (seconds: number, amr: string) => {
+    const set = async (secondsAgo: number, amr: string) => {
       const { cookie } = await stage.signIn(ADMIN_EMAIL, false)
       const authorization = bearerOf(cookie)
       const token = authorization.slice(7).split('.')[0]!
       const at = kind === 'sqlite' ? "datetime('now', $1)" : 'now() + cast($1 as interval)'
       await stage.database.query(`update session set "authenticatedAt" = ${at}, amr = $2 where token = $3`, [
-        `-${seconds} seconds`,
+        `${-secondsAgo} seconds`,
         amr,
         token,
       ])
@@ -154,7 +154,10 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
     }
     expect(await set(60, 'pwd otp')).toMatchObject({ status: 201 })
     expect(await set(901, 'pwd otp')).toMatchObject({ status: 403, code: 'fresh-login-required' })
-    expect(await set(60, 'pwd')).toMatchObject({ status: 403, code: 'second-factor-required' })
+    expect(await set(-3600, 'pwd otp')).toMatchObject({ status: 403, code: 'fresh-login-required' })
+    for (const amr of ['pwd', 'pwd remembered', 'social', '']) {
+      expect(await set(60, amr), amr).toMatchObject({ status: 403, code: 'second-factor-required' })
+    }
   })
 
   test('[FR-037] what may not be said is said: type, fields, values, size, paths, methods', async () => {
@@ -167,6 +170,9 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
       [{}, '{"kind":"session"}', 400],
       [{}, '{"kind":"everything"}', 400],
       [{}, '{"kind":"token","source":"nobody","id":"a"}', 400],
+      [{}, JSON.stringify({ kind: 'user', id: ADMIN_EMAIL }), 400],
+      [{}, '{"kind":"user","id":"nobody:job"}', 400],
+      [{}, '{"kind":"user","id":"postern:job"}', 400],
       [{}, '{"kind":"token","source":"ci","id":"a","expiresAt":"soon"}', 400],
       [{}, JSON.stringify({ kind: 'session', id: 'a'.repeat(70_000) }), 413],
     ] as const
@@ -185,6 +191,22 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
       expect((await send(good, path)).status, path).toBe(status)
     }
     expect(await stage.head()).toBe(before)
+    const lost = await send(good, '/v1/nothing')
+    const by = { actor: expect.stringContaining(' key:'), outcome: 'refused', target: '/v1/nothing' }
+    expect(await refusalOf(lost.requestId)).toMatchObject(by)
+  })
+
+  test('[FR-031] a key has its own limit here too, and what it was refused is on record', async () => {
+    const args = ['--owner', ADMIN_EMAIL, '--name', 'slow', '--scope', 'admin', '--limit', '2/h', '--json']
+    const { key } = JSON.parse(await stage.fleet.command(['keys', 'create', ...args])) as { key: string }
+    const ask = () => stage.node.admin('GET', '/v1/status', key)
+    expect([(await ask()).status, (await ask()).status]).toEqual([200, 200])
+    const before = await stage.head()
+    const refused = await send({ 'x-api-key': key })
+    expect(refused).toMatchObject({ status: 429, code: 'too-many-requests' })
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0)
+    expect(await stage.head()).toBe(before)
+    expect(await refusalOf(refused.requestId)).toMatchObject({ outcome: 'refused', detail: 'key.limit' })
   })
 
   test('[FR-037] keys are made, listed and ended; the text of a key is nowhere but in the answer', async () => {

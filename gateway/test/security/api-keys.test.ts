@@ -216,6 +216,25 @@ describe('a key’s limit', () => {
     }
   })
 
+  test('[FR-031] counts an upgrade, and what comes beside the owner’s own cookie, like other requests', async () => {
+    const upgrade = [
+      ...['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'],
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ]
+    const beside = [`Cookie: ${ada.cookie}`, 'Sec-Fetch-Site: same-origin']
+    for (const [first, then] of [
+      [upgrade, []],
+      [[], upgrade],
+      [beside, []],
+      [[], beside],
+    ] as const) {
+      const { key } = await keyOf(gateway, ada.id, [], { burst: 1, intervalMs: 3_600_000 })
+      const line = `X-API-Key: ${key}`
+      expect((await ask(gateway, '/machine', line, ...first)).reason).not.toBe('key.limit')
+      expect(await ask(gateway, '/machine', line, ...then)).toMatchObject({ status: 429, reason: 'key.limit' })
+    }
+  })
+
   test('[FR-034] a key revoked on one node is refused by the other', async () => {
     const [one, two] = nodes as readonly [TestGateway, TestGateway]
     const owner = await one.users.create({
