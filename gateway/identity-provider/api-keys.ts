@@ -9,7 +9,7 @@ import { type Principal, type RateRule, Refusal } from '../model.ts'
 import type { KeyVerifier, LocalUser, Primitives, UserDirectory } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
 import { type ApiKeyRow, type ApiKeyRows, RATE, SCOPES } from './api-key-rows.ts'
-import type { Auth } from './auth.ts'
+import { type Auth, KEY_LIFE_DAYS_MAX } from './auth.ts'
 import type { Revoker } from './revoker.ts'
 import { isBanned } from './user-directory.ts'
 
@@ -134,6 +134,8 @@ export function createApiKeys(deps: {
       // Never later than was asked: the identity provider counts whole seconds.
       const lifeS = expiresAtMs === null ? null : Math.floor((expiresAtMs - nowMs()) / 1000)
       if (lifeS !== null && lifeS < 1) throw new RangeError('a key must live for a second at least')
+      if (lifeS !== null && lifeS > KEY_LIFE_DAYS_MAX * 86_400)
+        throw new RangeError(`a key lives for ${KEY_LIFE_DAYS_MAX} days at most, or has no end`)
       const owner = await directory.find(ownerId)
       if (owner === null) throw new RangeError(`there is no user ${JSON.stringify(ownerId)}`)
       if (isBanned(owner, nowMs())) throw new RangeError(`the user ${JSON.stringify(ownerId)} is banned`)

@@ -19,7 +19,7 @@ export const CLIENT_ADDRESS_HEADER = 'x-postern-client-ip'
 const TOKEN_LIFE = '15m'
 const PASSWORD_CHARS_MIN = 8
 const PASSWORD_CHARS_MAX = 128
-const KEY_LIFE_DAYS_MAX = 3650
+export const KEY_LIFE_DAYS_MAX = 3650
 
 export interface AuthSettings {
   readonly origin: string

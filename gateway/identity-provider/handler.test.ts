@@ -171,6 +171,9 @@ test('[FR-021] changing the account asks for a fresh sign-in, and signing in aga
     expect([stale.status, await codeOf(stale)]).toEqual([403, 'SESSION_NOT_FRESH'])
     await client.signIn(client.email)
     expect((await client.send('POST', '/update-user', { name: 'Newer' })).status).toBe(200)
+    clockMs = -1000
+    const future = await client.send('POST', '/update-user', { name: 'Newest' })
+    expect([future.status, await codeOf(future)]).toEqual([403, 'SESSION_NOT_FRESH'])
   } finally {
     clockMs = 0
   }

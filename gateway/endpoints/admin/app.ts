@@ -77,6 +77,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   })
   app.get('/v1/keys', async (c) => {
     const owner = c.req.query('owner') ?? null
+    if (owner !== null && !ID.test(owner)) return refuse(c, invalid('owner: this is not the id of a user'))
     return act(c, 'list keys', owner === null ? '-' : `subject:${owner}`, async () => {
       const keys = (await deps.desk.list(owner)).map(({ id, name, ownerId, scopes, expiresAtMs }) => {
         return { id, name, owner: ownerId, scopes, expiresAt: expiresAtMs === null ? null : iso(expiresAtMs) }
@@ -87,7 +88,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   app.all('/v1/keys', only('GET', 'HEAD', 'POST'))
   app.delete('/v1/keys/:id', async (c) => {
     const wanted: RevocationRequest = { kind: 'key', id: c.req.param('id') }
-    if (!KEY_ID.test(wanted.id)) return refuse(c, invalid('this is not the id of a key'))
+    if (!ID.test(wanted.id)) return refuse(c, invalid('this is not the id of a key'))
     return act(c, 'revoke key', targetOf(wanted), async () => {
       const revoked = await deps.revoker.revoke(wanted)
       return { answer: revokedAnswer(deps, 200, wanted, revoked), detail: revoked.sequences.join(' ') }
@@ -158,7 +159,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
 
 const PAGE_DEFAULT = 100
 const PAGE_MAX = 1000
-const KEY_ID = /^[\x21-\x7e]{1,256}$/
+const ID = /^[\x21-\x7e]{1,256}$/
 
 const UNRECORDED = Object.freeze(new Refusal('audit.unavailable', { detail: 'Nothing was done.' }))
 const STORE = Object.freeze(new Refusal('admin.store', { detail: 'Ask again: asking twice does no harm.' }))

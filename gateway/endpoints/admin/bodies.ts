@@ -5,8 +5,10 @@ import { type RateRule, Refusal } from '../../model.ts'
 import type { RevocationRequest } from '../../ports.ts'
 
 const Id = z.string().regex(/^[\x21-\x7e]{1,256}$/, { error: 'expected 1 to 256 characters without blanks' })
-/** A subject of another issuer may be any text. */
-const Subject = z.string().min(1).max(512)
+/** A subject of another issuer may be any text that a token of it may name (jwt/foreign.ts). */
+const Subject = z
+  .string()
+  .regex(/^[^\p{Cc}]{1,512}$/u, { error: 'expected 1 to 512 characters, none of them a control' })
 const Time = z.iso
   .datetime({ error: 'expected a time as `2027-01-31T12:00:00Z`' })
   .transform((text) => Date.parse(text))

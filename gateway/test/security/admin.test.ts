@@ -172,6 +172,7 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
       [{}, '{"kind":"token","source":"nobody","id":"a"}', 400],
       [{}, JSON.stringify({ kind: 'user', id: ADMIN_EMAIL }), 400],
       [{}, '{"kind":"user","id":"nobody:job"}', 400],
+      [{}, '{"kind":"user","id":"ci:a\\u0000"}', 400],
       [{}, '{"kind":"user","id":"postern:job"}', 400],
       [{}, '{"kind":"token","source":"ci","id":"a","expiresAt":"soon"}', 400],
       [{}, JSON.stringify({ kind: 'session', id: 'a'.repeat(70_000) }), 413],
@@ -229,6 +230,9 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
     expect((await stage.call('POST', '/v1/keys', { owner: 'nobody', name: 'x' })).status).toBe(400)
     const past = { owner, name: 'x', expiresAt: '2020-01-01T00:00:00Z' }
     expect((await stage.call('POST', '/v1/keys', past)).status).toBe(400)
+    const far = await stage.call('POST', '/v1/keys', { owner, name: 'x', expiresAt: '2199-01-01T00:00:00Z' })
+    expect([far.status, far.body]).toEqual([400, expect.stringContaining('3650 days')])
+    expect((await stage.call('GET', '/v1/keys?owner=%00')).status).toBe(400)
   })
 
   test('[FR-037] figures and readiness are told to an admin alone', async () => {
