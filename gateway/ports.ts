@@ -214,6 +214,8 @@ export interface Revoked {
 
 /** Revoking on request (SECURITY rule 23). */
 export interface Revoker {
+  /** What it is called in the log. */
+  nameOf(request: RevocationRequest): string
   /** Rejects when the database could not be asked; then nothing has changed, unless the answer alone was lost. */
   revoke(request: RevocationRequest): Promise<Revoked>
 }
@@ -275,16 +277,20 @@ export interface ApiKeySummary {
   readonly expiresAtMs: number | null
 }
 
+export interface NewApiKey {
+  readonly ownerId: string
+  readonly name: string
+  readonly scopes: readonly string[]
+  /** Null for a key without an end. */
+  readonly expiresAtMs: number | null
+  /** Null for the policy's. */
+  readonly rate: RateRule | null
+}
+
 /** Making and listing API keys. */
 export interface ApiKeyDesk {
   /** `key` is told this once. Rejects with a RangeError for what no key can have, such as an owner who is not there. */
-  create(request: {
-    readonly ownerId: string
-    readonly name: string
-    readonly scopes: readonly string[]
-    readonly expiresAtMs: number | null
-    readonly rate: RateRule | null
-  }): Promise<{ readonly id: string; readonly key: string }>
+  create(key: NewApiKey): Promise<{ readonly id: string; readonly key: string }>
   /** Null lists everybody's. */
   list(ownerId: string | null): Promise<readonly ApiKeySummary[]>
 }

@@ -7,7 +7,7 @@ import { jsonJournal } from '../node/journal.ts'
 import { type Opened, openAll } from '../node/open.ts'
 import { startupError } from '../node/startup-error.ts'
 import type { RevocationRequest } from '../ports.ts'
-import { EVERYTHING, nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { nameOfRequest, OWN_SOURCE } from '../revocation/names.ts'
 import { audited } from './audited.ts'
 import { configFile } from './settings.ts'
 
@@ -39,7 +39,7 @@ export async function revoke(word: string, given: string | null, options: Revoke
   const opened = await openAll({ policy, env: process.env, dataDir: options.data, journal, isCommand: true })
   try {
     const request = await requestFor(opened, kind, token, given ?? '', options)
-    const target = targetOf(request)
+    const target = nameOfRequest(request)
     const revoked = await audited(
       opened,
       `revoke ${request.kind}`,
@@ -169,26 +169,6 @@ function sourceOfIssuer(config: Config, issuer: unknown): string {
   throw startupError(
     `The token does not say which issuer of the policy it is of. Say it with --issuer: one of ${[...Object.keys(config.tokens), OWN_SOURCE].join(', ')}.`,
   )
-}
-
-/** What it is called in the log. */
-function targetOf(request: RevocationRequest): string {
-  switch (request.kind) {
-    case 'session':
-      return nameOf.session(request.id)
-    case 'subject':
-      return nameOf.subject(request.subject)
-    case 'token':
-      return nameOf.token(request.source, request.tokenId)
-    case 'key':
-      return nameOf.key(request.id)
-    case 'kid':
-      return nameOf.kid(request.source, request.kid)
-    case 'issuer':
-      return nameOf.issuer(request.source)
-    case 'everything':
-      return EVERYTHING
-  }
 }
 
 function cureOf(error: unknown): string {

@@ -196,4 +196,3 @@ export const Keys = z.strictObject({
 })
 
 export type TokenIssuerConfig = z.output<typeof TokenIssuer>
-export type KeysConfig = z.output<typeof Keys>

@@ -32,13 +32,14 @@ export interface CredentialCache {
   /**
    * Whom `credential` speaks for: from memory at once, else from Redis, else by `verify`, which runs once for all who
    * present the same text at the same time and never for anything that was revoked since it began.
-   * `verify` keeps its own deadlines and answers a Refusal where it cannot tell.
+   * Where `verify` keeps no deadline of its own, `waitMsMax` is one: who has waited longer is told `credential.unavailable`.
    */
   lookUp(
     scope: CacheScope,
     credential: string,
     nowMs: number,
     verify: () => Promise<Verified | Refusal>,
+    waitMsMax?: number,
   ): Soon<Authentication | Refusal>
   /**
    * What this verifier found out is worthless from now on, as when a key left its key set: forgotten here, and not believed

@@ -5,6 +5,7 @@
 
 import { type ClaimPath, claimAt, parseClaimPath } from '../jwt/claim-path.ts'
 import { type ForeignClaims, isPlainText } from '../jwt/foreign.ts'
+import { textOf, textsOf } from '../jwt/verify.ts'
 import type { Principal } from '../model.ts'
 import type { LocalUser } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
@@ -107,16 +108,6 @@ function pathOrNull(text: string | null): ClaimPath | null {
 
 function at(claims: object, path: ClaimPath | null): unknown {
   return path === null ? undefined : claimAt(claims, path)
-}
-
-function textOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
-function textsOf(value: unknown): readonly string[] {
-  return Object.freeze(
-    Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string' && item !== '') : [],
-  )
 }
 
 /** RFC 6749 §3.3, or a list as some issuers write it. */

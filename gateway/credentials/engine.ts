@@ -54,10 +54,8 @@ export interface CredentialEngine extends CredentialCache {
   frame(scope: CacheScope, credential: string): string
   /** Name of a framed text in memory. */
   keyOf(framed: string): string
-  /** What is in memory and may be answered now. */
-  known(key: string, nowMs: number): Entry | undefined
-  /** A failure in memory that is final. */
-  failed(key: string, nowMs: number): Refusal | undefined
+  /** What is in memory and may be answered now: what verified, or a failure that is final. */
+  remembered(key: string, nowMs: number): Entry | Refusal | undefined
   find(key: string, search: Search, nowMs: number): Promise<Entry | Refusal>
   status(): CacheStatus
 }
@@ -105,21 +103,17 @@ export function createCredentialCache(deps: {
   const counts = { hits: 0, sharedHits: 0, misses: 0, negativeHits: 0 }
 
   return {
-    lookUp(scope, credential, nowMs, verify) {
+    lookUp(scope, credential, nowMs, verify, waitMsMax) {
       const framed = frame(scope, credential)
       const key = keyOf(framed)
-      const entry = known(key, nowMs)
-      if (entry !== undefined) return entry.authentication
-      const failure = failed(key, nowMs)
-      if (failure !== undefined) return failure
-      return find(key, { scope, sharedAs: framed, waitMsMax: null, unavailable: UNAVAILABLE, verify }, nowMs).then(
-        (found) => (found instanceof Refusal ? found : found.authentication),
-      )
+      const known = remembered(key, nowMs)
+      if (known !== undefined) return answerOf(known)
+      const search = { scope, sharedAs: framed, waitMsMax: waitMsMax ?? null, unavailable: UNAVAILABLE, verify }
+      return find(key, search, nowMs).then(answerOf)
     },
     frame,
     keyOf,
-    known,
-    failed,
+    remembered,
     find,
     dropVerifier(verifier) {
       drops += 1
@@ -140,15 +134,13 @@ export function createCredentialCache(deps: {
     return primitives.sha256(framed)
   }
 
-  function known(key: string, nowMs: number): Entry | undefined {
+  function remembered(key: string, nowMs: number): Entry | Refusal | undefined {
     const entry = entries.get(key)
-    if (entry === undefined || !revocations.isFresh() || !isUsable(entry, nowMs)) return undefined
-    entry.isUsed = true
-    counts.hits += 1
-    return entry
-  }
-
-  function failed(key: string, nowMs: number): Refusal | undefined {
+    if (entry !== undefined && revocations.isFresh() && isUsable(entry, nowMs)) {
+      entry.isUsed = true
+      counts.hits += 1
+      return entry
+    }
     const failure = failures.get(key, nowMs)
     if (failure !== undefined) counts.negativeHits += 1
     return failure
@@ -298,6 +290,10 @@ export function createCredentialCache(deps: {
     if (entry.staleAtMs > nowMs) entries.set(key, entry)
     return entry
   }
+}
+
+function answerOf(found: Entry | Refusal): Authentication | Refusal {
+  return found instanceof Refusal ? found : found.authentication
 }
 
 /** With the lengths before them, no kind, verifier and credential run into each other. */

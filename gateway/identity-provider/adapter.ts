@@ -7,6 +7,7 @@ import type { DBAdapter, DBTransactionAdapter } from '@better-auth/core/db/adapt
 import { APIError, BASE_ERROR_CODES } from '@better-auth/core/error'
 import type { Revocation } from '../revocation/entry.ts'
 import type { Written } from '../revocation/log.ts'
+import { subjectIn } from '../revocation/names.ts'
 import { isConsequential, revocationsOf, type Write } from './consequences.ts'
 import { currentFacts } from './request-facts.ts'
 
@@ -129,7 +130,7 @@ interface Query {
 
 /**
  * Whose sessions a write ends in its own transaction, whatever its maker does about them: of whoever is banned, has another
- * password or e-mail, or gets a way to sign in while the e-mail is unproven (rule 11). Null for nobody.
+ * password or e-mail, or gets a way to sign in while the e-mail is unproven (rule 11).
  */
 async function whoseSessionsEnd(
   inner: DBTransactionAdapter,
@@ -161,7 +162,7 @@ function isOfStanding(kind: Write['kind'], model: string, data: Row): boolean {
 }
 
 function subjectsOf(found: readonly Revocation[]): readonly string[] {
-  return found.filter(({ name }) => name.startsWith('subject:')).map(({ name }) => name.slice(8))
+  return found.map(({ name }) => subjectIn(name)).filter((subject) => subject !== null)
 }
 
 async function endSessions(

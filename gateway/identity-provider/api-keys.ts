@@ -3,14 +3,12 @@
  * and a key acts for its owner with the owner's present roles, so whatever happens to the owner happens to the key.
  */
 
-import type { CacheScope, Verified } from '../credentials/cache.ts'
-import type { CredentialEngine } from '../credentials/engine.ts'
+import type { CacheScope, CredentialCache, Verified } from '../credentials/cache.ts'
 import { type Principal, type RateRule, Refusal } from '../model.ts'
-import type { KeyVerifier, LocalUser, Primitives, UserDirectory } from '../ports.ts'
+import type { ApiKeyDesk, KeyVerifier, LocalUser, Primitives, Revoker, UserDirectory } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
 import { type ApiKeyRow, type ApiKeyRows, RATE, SCOPES } from './api-key-rows.ts'
 import { type Auth, KEY_LIFE_DAYS_MAX } from './auth.ts'
-import type { Revoker } from './revoker.ts'
 import { isBanned } from './user-directory.ts'
 
 export interface KeySettings {
@@ -20,19 +18,7 @@ export interface KeySettings {
   readonly limit: RateRule
 }
 
-export interface NewApiKey {
-  readonly ownerId: string
-  readonly name: string
-  readonly scopes: readonly string[]
-  /** Null for a key without an end. */
-  readonly expiresAtMs: number | null
-  /** Null for the policy's. */
-  readonly rate: RateRule | null
-}
-
-export interface ApiKeys {
-  /** The key's text is in the answer and nowhere else. Rejects with a RangeError for what no key can have. */
-  create(key: NewApiKey): Promise<{ readonly id: string; readonly key: string }>
+export interface ApiKeys extends ApiKeyDesk {
   list(ownerId: string | null): Promise<readonly ApiKeyRow[]>
   /** As `revoke`, but the key can be enabled again. */
   setEnabled(id: string, isEnabled: boolean): Promise<boolean>
@@ -55,14 +41,13 @@ const MALFORMED = Object.freeze(new Refusal('key.malformed'))
 const UNKNOWN = Object.freeze(new Refusal('key.unknown'))
 const ENDED = Object.freeze(new Refusal('key.ended'))
 const OWNER = Object.freeze(new Refusal('key.owner'))
-const UNAVAILABLE = Object.freeze(new Refusal('credential.unavailable'))
 
 export function createKeyVerifier(deps: {
   readonly origin: string
   readonly settings: KeySettings
   readonly rows: ApiKeyRows
   readonly directory: UserDirectory
-  readonly credentials: CredentialEngine
+  readonly credentials: Pick<CredentialCache, 'lookUp'>
   readonly primitives: Primitives
 }): KeyVerifier {
   const { origin, settings, rows, directory, credentials, primitives } = deps
@@ -73,20 +58,7 @@ export function createKeyVerifier(deps: {
   return {
     verifyKey(key, nowMs) {
       if (!isWellFormed(key)) return MALFORMED
-      const framed = credentials.frame(scope, key)
-      const id = credentials.keyOf(framed)
-      const remembered = credentials.known(id, nowMs) ?? credentials.failed(id, nowMs)
-      if (remembered !== undefined) return remembered instanceof Refusal ? remembered : remembered.authentication
-      const search = {
-        scope,
-        sharedAs: framed,
-        waitMsMax: LOOKUP_DEADLINE_MS,
-        unavailable: UNAVAILABLE,
-        verify: () => verify(key, nowMs),
-      }
-      return credentials
-        .find(id, search, nowMs)
-        .then((found) => (found instanceof Refusal ? found : found.authentication))
+      return credentials.lookUp(scope, key, nowMs, () => verify(key, nowMs), LOOKUP_DEADLINE_MS)
     },
   }
 

@@ -16,6 +16,7 @@ import type {
   IdentityProvider,
   KeyVerifier,
   Primitives,
+  Revoker,
   Sealer,
   TokenVerifier,
   UserDirectory,
@@ -26,6 +27,7 @@ import { chokePoint } from './adapter.ts'
 import { apiKeyRows } from './api-key-rows.ts'
 import { type ApiKeys, createApiKeys, createKeyVerifier, type KeySettings } from './api-keys.ts'
 import { createAssertions } from './assertions.ts'
+import { migrateAudit } from './audit.ts'
 import { type AuthSettings, authOptions, createAuth, createPlainAuth } from './auth.ts'
 import { revocation } from './consequences.ts'
 import { cookieCodec } from './cookie.ts'
@@ -34,7 +36,7 @@ import { createHandler } from './handler.ts'
 import { keyStore, migrateKeyStore } from './key-store.ts'
 import { logSeal, logStore } from './log-store.ts'
 import { quietLog } from './quiet.ts'
-import { createRevoker, type Revoker } from './revoker.ts'
+import { createRevoker } from './revoker.ts'
 import { createSealer } from './sealer.ts'
 import { deriveKeys } from './secrets.ts'
 import { sessionRows } from './session-rows.ts'
@@ -135,6 +137,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     await runMigrations()
     await migrateKeyStore(database)
     await prepareTokenKeys(plain, nowMs())
+    await migrateAudit(database, nowMs())
     await entries.prepare()
   })
 

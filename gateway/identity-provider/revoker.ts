@@ -6,11 +6,9 @@
 import type { DBTransactionAdapter, Where } from '@better-auth/core/db/adapter'
 import type { RevocationRequest, Revoker } from '../ports.ts'
 import type { Revocation } from '../revocation/entry.ts'
-import { EVERYTHING, nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { nameOfRequest, OWN_SOURCE } from '../revocation/names.ts'
 import type { ChokePoint } from './adapter.ts'
 import { revocation } from './consequences.ts'
-
-export type { RevocationRequest, Revoked, Revoker } from '../ports.ts'
 
 /** Longer than any leeway that a verifier allows, and than clocks of nodes differ. */
 const PAST_EXPIRY_MS = 3_600_000
@@ -18,6 +16,7 @@ const PAST_EXPIRY_MS = 3_600_000
 export function createRevoker(deps: { readonly choke: ChokePoint; readonly nowMs: () => number }): Revoker {
   const { choke } = deps
   return {
+    nameOf: nameOfRequest,
     async revoke(request) {
       const nowMs = deps.nowMs()
       const { written, isCarried } = await choke.run(async (inner, revoke) => {
@@ -54,23 +53,9 @@ async function remove(inner: DBTransactionAdapter, request: RevocationRequest): 
 }
 
 function entryFor(request: RevocationRequest, nowMs: number): Revocation {
-  switch (request.kind) {
-    case 'session':
-      return revocation('end', nameOf.session(request.id), nowMs)
-    case 'subject':
-      return revocation('end', nameOf.subject(request.subject), nowMs)
-    case 'token': {
-      const expiresAtMs = request.expiresAtMs === null ? null : Math.max(request.expiresAtMs, nowMs) + PAST_EXPIRY_MS
-      const { subject } = request
-      return revocation('end', nameOf.token(request.source, request.tokenId), nowMs, { subject, expiresAtMs })
-    }
-    case 'key':
-      return revocation('end', nameOf.key(request.id), nowMs)
-    case 'kid':
-      return revocation('end', nameOf.kid(request.source, request.kid), nowMs)
-    case 'issuer':
-      return revocation('end', nameOf.issuer(request.source), nowMs)
-    case 'everything':
-      return revocation('end', EVERYTHING, nowMs)
-  }
+  const name = nameOfRequest(request)
+  if (request.kind !== 'token') return revocation('end', name, nowMs)
+  const { subject } = request
+  const expiresAtMs = request.expiresAtMs === null ? null : Math.max(request.expiresAtMs, nowMs) + PAST_EXPIRY_MS
+  return revocation('end', name, nowMs, { subject, expiresAtMs })
 }

@@ -2,13 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { primitives } from '../node/crypto.ts'
+import type { RevocationRequest } from '../ports.ts'
 import { OWN_SOURCE } from '../revocation/names.ts'
 import { COOKIE, PASSWORD, STORE_KINDS, type TestClient } from '../test/ports/identity.ts'
 import { until } from '../test/ports/switch.ts'
 import { MAX_STALENESS_MS, SECRET, startTwoNodes, type TwoNodes } from '../test/ports/two-nodes.ts'
 import { type PrivateServer, startRedis } from '../test/support/servers.ts'
 import { cookieCodec } from './cookie.ts'
-import type { RevocationRequest } from './revoker.ts'
 import { deriveKeys } from './secrets.ts'
 
 interface Person {

@@ -91,7 +91,7 @@ export function createSessions(deps: {
     verifyId(id, nowMs) {
       const framed = credentials.frame(byId, id)
       const key = credentials.keyOf(framed)
-      const remembered = credentials.known(key, nowMs) ?? credentials.failed(key, nowMs)
+      const remembered = credentials.remembered(key, nowMs)
       if (remembered !== undefined) return remembered
       return credentials.find(
         key,
@@ -104,7 +104,7 @@ export function createSessions(deps: {
   /** By the text as presented, so that what is in memory costs no second check of its signature. Null for what we did not sign. */
   function findSigned(value: string, nowMs: number): Soon<Entry | Refusal | null> {
     const key = credentials.keyOf(credentials.frame(byCookie, value))
-    const remembered = credentials.known(key, nowMs) ?? credentials.failed(key, nowMs)
+    const remembered = credentials.remembered(key, nowMs)
     if (remembered !== undefined) return remembered
     const opened = cookies.open(value)
     if (opened === null) return null

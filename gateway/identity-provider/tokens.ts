@@ -9,6 +9,7 @@ import { type Claims, LEEWAY_SECONDS, principalOf, type TokenRules, verifyClaims
 import { type Authentication, type Principal, Refusal, type Soon } from '../model.ts'
 import type { Primitives, TokenVerifier } from '../ports.ts'
 import { nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import { within } from '../revocation/within.ts'
 import { fromBase64Url } from './base64.ts'
 import type { Sessions } from './sessions.ts'
 import type { TokenKeys } from './token-keys.ts'
@@ -46,13 +47,9 @@ export function createTokens(deps: {
   return {
     verifyToken(token, nowMs) {
       const key = credentials.keyOf(credentials.frame(scope, token))
-      const known = credentials.known(key, nowMs)
-      if (known !== undefined) return bySession(known, nowMs)
-      const failed = credentials.failed(key, nowMs)
-      if (failed !== undefined) return failed
-      return credentials
-        .find(key, searchFor(token, nowMs), nowMs)
-        .then((found) => (found instanceof Refusal ? found : bySession(found, nowMs)))
+      const remembered = credentials.remembered(key, nowMs)
+      if (remembered !== undefined) return bySession(remembered, nowMs)
+      return credentials.find(key, searchFor(token, nowMs), nowMs).then((found) => bySession(found, nowMs))
     },
   }
 
@@ -94,12 +91,17 @@ export function createTokens(deps: {
     if (!(claims instanceof Refusal) || claims.reason !== 'token.key-unknown') return claims
     if (Math.abs(nowMs - refreshedAtMs) >= REFRESH_EVERY_MS) {
       refreshedAtMs = nowMs
-      refreshed = settlesInTime(keys.refresh(nowMs))
+      const read = keys.refresh(nowMs).then(
+        () => true,
+        () => false,
+      )
+      refreshed = within(read, REFRESH_DEADLINE_MS, false)
     }
     return (await refreshed) ? verifyClaims(rules, token, nowMs) : KEYS_UNAVAILABLE
   }
 
-  function bySession(token: Entry, nowMs: number): Soon<Authentication | Refusal> {
+  function bySession(token: Entry | Refusal, nowMs: number): Soon<Authentication | Refusal> {
+    if (token instanceof Refusal) return token
     const found = sessions.verifyId(token.principal.sessionId!, nowMs)
     return found instanceof Promise ? found.then((session) => assemble(token, session)) : assemble(token, found)
   }
@@ -134,20 +136,4 @@ function kidOf(token: string): string {
   const header: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(token.split('.')[0]!)!))
   const { kid } = header as { readonly kid?: unknown }
   return typeof kid === 'string' ? kid : ''
-}
-
-async function settlesInTime(work: Promise<void>): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const deadline = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), REFRESH_DEADLINE_MS)
-  })
-  const settled = work.then(
-    () => true,
-    () => false,
-  )
-  try {
-    return await Promise.race([settled, deadline])
-  } finally {
-    clearTimeout(timer)
-  }
 }

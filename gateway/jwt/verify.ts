@@ -143,10 +143,12 @@ function reasonForClaim(claim: string, reason: string): Reason {
   return 'token.malformed'
 }
 
-function textOf(value: unknown): string | null {
+/** A claim that holds a text; null for what does not. */
+export function textOf(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-function textsOf(value: unknown): readonly string[] {
+/** A claim that holds texts, without what else may stand among them. */
+export function textsOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string' && item !== '') : []
 }

@@ -1,22 +1,13 @@
 /** The first limit: by client address, before any cryptography, so that garbage cannot buy our CPU. */
 
-import { type Consumption, type RateRule, Refusal, type RequestHead, type Soon } from '../model.ts'
+import type { RateRule, Refusal, RequestHead, Soon } from '../model.ts'
 import type { Counters } from '../ports.ts'
+import { charge } from './charge.ts'
 
 /** Null when the request is within the limit. */
 export function limitAddress(rule: RateRule | null, counters: Counters, head: RequestHead): Soon<Refusal | null> {
   if (rule === null) return null
-  const consumed = counters.consume(`address:${networkOf(head.clientAddress)}`, rule, head.receivedAtMs)
-  return consumed instanceof Promise ? consumed.then(toRefusal, unavailable) : toRefusal(consumed)
-}
-
-function toRefusal(consumption: Consumption): Refusal | null {
-  return consumption.admitted ? null : new Refusal('address.limit', { retryAfterMs: consumption.retryAfterMs })
-}
-
-/** Counters that cannot tell let nobody in. */
-function unavailable(error: unknown): Refusal {
-  return new Refusal('counters.unavailable', { log: error instanceof Error ? error.message : String(error) })
+  return charge(counters, `address:${networkOf(head.clientAddress)}`, rule, head.receivedAtMs, 'address.limit')
 }
 
 /** IPv4 counts whole; IPv6 as its /64, because one subscriber owns all of it (SECURITY rule 32). */

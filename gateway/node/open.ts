@@ -1,6 +1,6 @@
 /** Opens what stands behind the gateway, in the order things depend on each other: policy, secret, stores, identity provider. */
 
-import { auditTrail, migrateAudit } from '../identity-provider/audit.ts'
+import { auditTrail } from '../identity-provider/audit.ts'
 import { type OpenIdentityProvider, openIdentityProvider } from '../identity-provider/provider.ts'
 import { revocationHistory } from '../identity-provider/revocation-history.ts'
 import type { AuditTrail, Carrier, Counters, CredentialStore, Database, Ports, RevocationHistory } from '../ports.ts'
@@ -106,11 +106,6 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     opened.push(() => issuers.close())
     const tokens = issuers.verifier
     const ports: Ports = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }
-    await database
-      .withMigrationLock(() => migrateAudit(database, Date.now()))
-      .catch((error: unknown) => {
-        throw storeError(error)
-      })
     const audit = auditTrail({ database, nowMs: Date.now, tell: (record) => journal.audit(record), log: fault })
     const history = revocationHistory(database)
     return {

@@ -7,7 +7,7 @@ import { type Context, Hono } from 'hono'
 import { type Principal, Refusal } from '../../model.ts'
 import type { AuditEvent, LoggedRevocation, RevocationRequest, Revoked } from '../../ports.ts'
 import { dressed, refusalAnswer, requestIdOf } from '../answers.ts'
-import { invalid, readKey, readRevocation, targetOf } from './bodies.ts'
+import { invalid, readKey, readRevocation } from './bodies.ts'
 import type { AdminDeps } from './deps.ts'
 import { actorOf, admitAdmin } from './door.ts'
 
@@ -38,7 +38,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   app.post('/v1/revocations', async (c) => {
     const wanted = await readRevocation(c.req.raw, deps.sources)
     if (wanted instanceof Refusal) return refuse(c, wanted)
-    return act(c, `revoke ${wanted.kind}`, targetOf(wanted), async () => {
+    return act(c, `revoke ${wanted.kind}`, deps.revoker.nameOf(wanted), async () => {
       const revoked = await deps.revoker.revoke(wanted)
       return { answer: revokedAnswer(deps, 201, wanted, revoked), detail: revoked.sequences.join(' ') }
     })
@@ -89,7 +89,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   app.delete('/v1/keys/:id', async (c) => {
     const wanted: RevocationRequest = { kind: 'key', id: c.req.param('id') }
     if (!ID.test(wanted.id)) return refuse(c, invalid('this is not the id of a key'))
-    return act(c, 'revoke key', targetOf(wanted), async () => {
+    return act(c, 'revoke key', deps.revoker.nameOf(wanted), async () => {
       const revoked = await deps.revoker.revoke(wanted)
       return { answer: revokedAnswer(deps, 200, wanted, revoked), detail: revoked.sequences.join(' ') }
     })
@@ -176,7 +176,12 @@ function eventOf(request: Request, principal: Principal | null): AuditEvent {
 
 function revokedAnswer(deps: AdminDeps, status: number, wanted: RevocationRequest, revoked: Revoked): Response {
   const { sequences, isCarried } = revoked
-  const body = { revoked: targetOf(wanted), sequences, carried: isCarried, withinSeconds: withinSeconds(deps, revoked) }
+  const body = {
+    revoked: deps.revoker.nameOf(wanted),
+    sequences,
+    carried: isCarried,
+    withinSeconds: withinSeconds(deps, revoked),
+  }
   return json(status, body, withinHeader(deps, revoked))
 }
 

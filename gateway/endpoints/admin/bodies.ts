@@ -123,22 +123,3 @@ function isSubject(id: string, sources: ReadonlySet<string>): boolean {
   const source = id.slice(0, colon)
   return source !== OWN_SOURCE && sources.has(source)
 }
-
-/** What a request names, for the audit trail and for answers. */
-export function targetOf(request: RevocationRequest): string {
-  switch (request.kind) {
-    case 'session':
-    case 'key':
-      return `${request.kind}:${request.id}`
-    case 'subject':
-      return `subject:${request.subject}`
-    case 'token':
-      return `token:${request.source}:${request.tokenId}`
-    case 'kid':
-      return `kid:${request.source}:${request.kid}`
-    case 'issuer':
-      return `issuer:${request.source}`
-    case 'everything':
-      return 'everything'
-  }
-}
