@@ -4,6 +4,7 @@
  */
 
 import type { Reason } from './problem/catalogue.ts'
+import type { Access, RateRule, Route, Upstream } from './rules.ts'
 
 /** A value now, or a promise of it. What is in memory is answered without an await. */
 export type Soon<T> = T | Promise<T>
@@ -65,6 +66,8 @@ export interface RequestHead {
   readonly apiKey: string | null
   readonly origin: string | null
   readonly fetchSite: string | null
+  /** The method a CORS preflight asks for (Fetch §3.2.2), or null for every other request. */
+  readonly preflightFor: string | null
 }
 
 export type CredentialKind = 'session' | 'token' | 'key'
@@ -86,6 +89,8 @@ export interface Principal {
   readonly roles: readonly string[]
   readonly scopes: readonly string[]
   readonly groups: readonly string[]
+  /** What the issuer's entry maps under `claims` beside the names above, by the name it has here. Empty for our own users. */
+  readonly claims: Claims
   readonly sessionId: string | null
   readonly tokenId: string | null
   readonly keyId: string | null
@@ -93,8 +98,13 @@ export interface Principal {
   readonly authenticatedAtMs: number | null
   /** RFC 8176 method references. */
   readonly methods: readonly string[]
+  /** Two factors were shown: by our own methods, or by an `amr` or `acr` that the issuer's entry names. Never when impersonated. */
+  readonly hasSecondFactor: boolean
   readonly expiresAtMs: number
 }
+
+export type ClaimValue = string | number | boolean
+export type Claims = Readonly<Record<string, ClaimValue | readonly ClaimValue[]>>
 
 /**
  * What of a verified credential can be revoked, and when it was known to be good (SECURITY rule 21). Dead as soon as the log
@@ -134,6 +144,10 @@ export class Refusal {
   readonly allow: readonly string[]
   /** Set-Cookie values that go with the refusal, such as the removal of a dead session cookie. */
   readonly setCookies: readonly string[]
+  /** Field lines that go with the refusal, such as how much of a limit is left. */
+  readonly headers: HeaderList
+  /** What would let this very caller in: signing in again, or with more (RFC 9470 §3). */
+  readonly stepUp: StepUp | null
 
   constructor(reason: Reason, more: Partial<Omit<Refusal, 'reason'>> = {}) {
     this.reason = reason
@@ -142,80 +156,28 @@ export class Refusal {
     this.retryAfterMs = more.retryAfterMs ?? null
     this.allow = more.allow ?? []
     this.setCookies = more.setCookies ?? []
+    this.headers = more.headers ?? []
+    this.stepUp = more.stepUp ?? null
   }
 }
 
-/** Facts a policy may be decided on. Built only for routes whose policy needs them. */
-export interface PolicyFacts {
-  readonly head: RequestHead
-  readonly params: Readonly<Record<string, string>>
+export interface StepUp {
+  readonly isSecondFactorNeeded: boolean
+  /** Longest age of the sign-in, in milliseconds; null for any. */
+  readonly maxAgeMs: number | null
 }
 
-/** A compiled CEL condition. Returns true only when the expression is exactly true; an error is false and is logged. */
-export type Condition = (facts: PolicyFacts, principal: Principal) => boolean
-
-/** What a route asks of its caller. `deny` never reaches `authorize`: the matcher answers 404 for it. */
-export type Access =
-  | { readonly kind: 'deny' }
-  | { readonly kind: 'public' }
-  | { readonly kind: 'optional' }
-  | { readonly kind: 'login' }
-  | Requirement
-
-/** Keys are ANDed, list values are ORed; an empty list means that key is not asked for. */
-export interface Requirement {
-  readonly kind: 'require'
-  readonly roles: readonly string[]
-  readonly scopes: readonly string[]
-  readonly emails: readonly string[]
-  readonly with: readonly CredentialKind[]
-  readonly when: Condition | null
-}
-
-/**
- * Access per method. `write` stands for every method but GET and HEAD, `websocket` for upgrades, `*` for whatever has no entry
- * of its own; a method found in none of them is not allowed. Methods are upper case, so no request can name the other keys.
- */
-export type AccessByMethod = ReadonlyMap<string, Access>
-
-/** How an upstream is told who calls. */
-export interface IdentityDialect {
-  readonly preset: 'forwarded' | 'remote' | 'webauth' | 'auth-request' | 'none' | 'map'
-  /** Header name as written upstream, and the claim it carries. */
-  readonly fields: readonly { readonly name: string; readonly claim: IdentityClaim }[]
-  readonly groupSeparator: string
-}
-
-/** `login` is the verified e-mail, else the id: never an editable name (SECURITY rule 11). */
-export type IdentityClaim = 'id' | 'email' | 'login' | 'name' | 'roles' | 'groups' | 'scopes' | 'session'
-
-export interface Upstream {
-  readonly id: string
-  /** Scheme and authority without a trailing slash, such as `http://127.0.0.1:9000`. */
-  readonly origin: string
-  readonly identity: IdentityDialect
-  /** Sign each request with X-Postern-Assertion. */
-  readonly isAsserted: boolean
-  /** This upstream reads paths literally, so rule 4 (ambiguous paths) is off for it. */
-  readonly isPathExact: boolean
-  /** `public` keeps the Host the client used; `upstream` sends the upstream's own. */
-  readonly host: 'public' | 'upstream'
-}
-
-export interface Route {
-  /** The pattern as written; names the route in logs and problems. */
-  readonly id: string
-  /** Where it stands in the policy file, as `gateway.yaml:12`. */
-  readonly place: string
-  readonly access: AccessByMethod
-  readonly upstream: Upstream | null
-  readonly bodyBytesMax: number
-  /** Idle time allowed between bytes from the upstream, the wait for its head included. */
-  readonly timeoutMs: number
-  readonly allowRequestHeaders: ReadonlySet<string>
-  readonly allowResponseHeaders: ReadonlySet<string>
-  readonly isServiceWorkerAllowed: boolean
-  readonly isSharedCacheAllowed: boolean
+/** How one check came out: `unknown` where a fact is missing, `skipped` where an earlier refusal had settled it. */
+export interface Finding {
+  /** As in the policy: `role`, `mfa`, ... ; `login` for a principal, `method` for a method that is not listed. */
+  readonly key: string
+  /** In the policy's words, such as `editor or admin`. */
+  readonly needed: string
+  /** What the caller had, such as `reader`, or `nothing`. Never a credential. */
+  readonly had: string
+  readonly verdict: 'met' | 'unmet' | 'unknown' | 'skipped'
+  /** Of `any` and `not`. */
+  readonly of: readonly Finding[]
 }
 
 export interface RouteMatch {
@@ -234,6 +196,12 @@ export interface ForwardPlan {
   readonly match: RouteMatch
   readonly principal: Principal | null
   readonly proofs: readonly Proof[]
+  /** Which of the upstream's servers is asked: its `origin`. */
+  readonly origin: string
+  /** What stands open against limits on connections; released once when the exchange has ended, however it did. */
+  readonly leases: readonly Lease[]
+  /** Field lines of ours for the client's answer: how much of a limit is left. */
+  readonly answerHeaders: HeaderList
   /** Field lines for the upstream, complete but for the framing of the body. */
   readonly headers: HeaderList
   /** Groups, roles and scopes left out of them, because the upstream would have read one as two. */
@@ -255,11 +223,28 @@ export interface Refused {
   readonly refusal: Refusal
   /** Null when the request was refused before it could be read. */
   readonly head: RequestHead | null
-  readonly route: Route | null
+  /** Null when it met no route. */
+  readonly match: RouteMatch | null
   readonly principal: Principal | null
+  /** Was the caller looked for? False where nothing is authenticated, or something else was refused first. */
+  readonly isAuthenticated: boolean
 }
 
-export type Outcome = ForwardPlan | OwnRequest | Refused
+/** A CORS preflight, answered by the gateway before anybody is authenticated. */
+export interface Preflight {
+  readonly kind: 'preflight'
+  readonly head: RequestHead
+  readonly match: RouteMatch
+  readonly answer: OwnAnswer
+}
+
+export type Outcome = ForwardPlan | OwnRequest | Preflight | Refused
+
+/** A place that an open exchange takes up in a limit on connections. */
+export interface Lease {
+  /** Gives it back. Safe to call more than once; never throws and never waits. */
+  release(): void
+}
 
 /** A head for the client. The body is given whole when it is ours, and flows when it is the upstream's. */
 export interface AnswerHead {
@@ -283,7 +268,14 @@ export interface AccessRecord {
   readonly upstream: string | null
   readonly subject: string | null
   readonly credential: CredentialKind | null
+  /** Of the principal, so that a recorded request can be decided again under another policy. */
+  readonly roles: readonly string[]
+  readonly scopes: readonly string[]
   readonly clientAddress: string | null
+  /** The first 12 digits of the policy's SHA-256. */
+  readonly policy: string
+  /** What the route's `proposed` would have said: null where it has none, `unknown` where that was not in memory. */
+  readonly proposed: 'same' | 'would-allow' | 'would-refuse' | 'unknown' | null
   /** Why it was refused, or how the upstream failed; null for an ordinary answer. */
   readonly reason: string | null
   readonly log: string | null
@@ -292,10 +284,15 @@ export interface AccessRecord {
   readonly isAborted: boolean
 }
 
-/** A rule of `limit/`: `burst` at once, then one each `intervalMs`. */
-export interface RateRule {
-  readonly burst: number
-  readonly intervalMs: number
+/**
+ * A request that was refused, or failed, as it is kept for whoever asks why by its id. Its line in the log says the same; it
+ * holds no head and no credential.
+ */
+export interface RecordedDecision extends AccessRecord {
+  /** Where the route stands in the policy, as `gateway.yaml:12`; null when it met none. */
+  readonly place: string | null
+  /** What was asked of the caller and what was had; empty where something else was refused first, as `reason` tells. */
+  readonly findings: readonly Finding[]
 }
 
 export type Consumption =

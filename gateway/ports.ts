@@ -3,7 +3,8 @@
  * A port that cannot tell rejects (or answers a Refusal where it says so); it never guesses.
  */
 
-import type { AccessRecord, Authentication, Consumption, Principal, Proof, RateRule, Refusal, Soon } from './model.ts'
+import type { AccessRecord, Authentication, Consumption, Lease, Principal, Proof, Refusal, Soon } from './model.ts'
+import type { Limit, RateRule } from './rules.ts'
 
 /** Sessions of this gateway's own identity provider. */
 export interface SessionSource {
@@ -93,10 +94,51 @@ export interface AssertionSource {
   assertionFor(principal: Principal, upstreamId: string, nowMs: number): Soon<string>
 }
 
-/** Rate counters (GCRA). */
+/** Counters of rates (GCRA) and of open connections. */
 export interface Counters {
-  /** Atomically reads, decides and writes. Rejects when it cannot tell; the caller then refuses. */
+  /**
+   * One step of a rate that is counted with all nodes, or on this node alone while they cannot be asked. Rejects when it
+   * cannot tell; the caller then refuses.
+   */
   consume(key: string, rule: RateRule, nowMs: number): Soon<Consumption>
+  /** One step of a rate that this node counts by itself. */
+  consumeHere(key: string, rule: RateRule, nowMs: number): Consumption
+  /**
+   * Charges all of the demands, or none of them. While the other nodes cannot be asked each one counts its share, or with
+   * `refuse` this rejects; it rejects whenever it cannot tell.
+   */
+  charge(demands: readonly Demand[], nowMs: number, onOutage: 'share' | 'refuse'): Soon<Charge>
+}
+
+/** Counters of one process, which stand in for shared ones while those cannot be asked. */
+export interface LocalCounters extends Counters {
+  consume(key: string, rule: RateRule, nowMs: number): Consumption
+  /** As `charge`, at once, of the part of each limit that one of so many nodes may count by itself. */
+  chargeShare(demands: readonly Demand[], nowMs: number, nodes: number): Charge
+  /** Counts places that were taken elsewhere as taken here too. */
+  hold(keys: readonly string[]): Lease
+}
+
+/** A limit, and whose use of it is counted. */
+export interface Demand {
+  readonly key: string
+  readonly limit: Limit
+}
+
+export interface Charge {
+  /** The places that were taken, all under one; null where none were. */
+  readonly lease: Lease | null
+  /** One for each demand, in their order. Refused is who finds one that does not admit. */
+  readonly standings: readonly Standing[]
+}
+
+/** How a limit stands: after it was charged, or where another one refused, as it is. */
+export interface Standing {
+  readonly isAdmitted: boolean
+  /** How many more would be admitted now. */
+  readonly left: number
+  /** Until the next is admitted where none is left, else until nothing is used up. Null where nobody can say: places. */
+  readonly resetMs: number | null
 }
 
 /** Seals a short text so that only this gateway can have written it, with an end of life. */

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compileTrust } from '../http/address.ts'
+import { compileNetworks } from '../http/address.ts'
 import { type RawHead, Refusal, type RequestHead } from '../model.ts'
 import type { Reason } from '../problem/catalogue.ts'
 import type { AdmissionRules } from '../snapshot.ts'
@@ -13,8 +13,9 @@ const HOST = ['Host', 'books.example'] as const
 const rules: AdmissionRules = {
   scheme: 'https',
   authority: 'books.example',
-  authorities: new Set(['books.example', 'admin.example:8443']),
-  isTrusted: compileTrust(['10.0.0.0/8', '2001:db8:ffff::/48']),
+  isEncodedSlashAdmitted: false,
+  isServed: (authority: string) => ['books.example', 'admin.example:8443'].includes(authority),
+  isTrusted: compileNetworks(['10.0.0.0/8', '2001:db8:ffff::/48']),
   sessionCookieName: '__Host-postern.session',
   apiKeyHeader: null,
   allowHeaderNames: new Set(['x_custom']),
@@ -365,5 +366,28 @@ test('[FR-004] no head whatever makes the gate throw, and nothing it admits coul
 
 test('[FR-004] another host is told which one is served, and nothing of its own is echoed', () => {
   const refusal = admit(rules, raw({ headers: ['Host', '<script>.example'] }))
-  expect(refusal).toMatchObject({ reason: 'authority.unknown', detail: 'Only https://books.example is served here.' })
+  expect(refusal).toMatchObject({
+    reason: 'authority.unknown',
+    detail: 'This host is not served here; the gateway is at https://books.example.',
+  })
+})
+
+const asksFor = (method: string) => ['Origin', 'https://app.example.com', 'Access-Control-Request-Method', method]
+const preflights: readonly (readonly [Partial<RawHead>, string | null, string])[] = [
+  [{ method: 'OPTIONS', ...fields(...asksFor('PUT')) }, 'PUT', 'a preflight'],
+  [{ method: 'OPTIONS', ...fields(...asksFor('TRACE')) }, null, 'of a method that is never relayed'],
+  [{ method: 'OPTIONS', ...fields(...asksFor('put')) }, null, 'of what is no method here'],
+  [{ method: 'OPTIONS', ...fields('Access-Control-Request-Method', 'PUT') }, null, 'without an origin'],
+  [{ method: 'OPTIONS', ...fields('Origin', 'https://app.example.com') }, null, 'that asks for nothing'],
+  [{ method: 'GET', ...fields(...asksFor('PUT')) }, null, 'of another method than OPTIONS'],
+]
+for (const [change, method, because] of preflights) {
+  test(`[FR-043] ${because}: ${method ?? 'an ordinary request'}`, () => {
+    expect(admitted(change).preflightFor).toBe(method)
+  })
+}
+
+test('[FR-043] a preflight that asks for two methods is refused, for either could be judged', () => {
+  const change = fields(...asksFor('GET'), 'access-control-request-method', 'DELETE')
+  expect(reasonOf({ method: 'OPTIONS', ...change })).toBe('head.malformed')
 })

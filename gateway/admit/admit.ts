@@ -8,7 +8,7 @@ import { type CanonicalTarget, parseTarget } from '../http/target.ts'
 import { type RawHead, Refusal, type RequestHead } from '../model.ts'
 import type { AdmissionRules } from '../snapshot.ts'
 import { clientAddressOf, peerOf } from './client-address.ts'
-import { readFields } from './fields.ts'
+import { type Fields, readFields } from './fields.ts'
 import { bodyBytesOf } from './framing.ts'
 import { isNavigation } from './navigation.ts'
 
@@ -35,7 +35,7 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
   const authority = normalizeAuthority(fields.host, rules.scheme)
   const target = readTarget(rules, raw, authority)
   if (target instanceof Refusal) return target
-  if (!rules.authorities.has(authority)) return unknownAuthority(rules)
+  if (!rules.isServed(authority)) return unknownAuthority(rules)
 
   const peer = peerOf(raw.peerAddress)
   const isPeerTrusted = rules.isTrusted(peer)
@@ -60,16 +60,26 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
     isNavigation: !raw.isUpgrade && isNavigation(method, fields.fetchMode, fields.accept),
     bodyBytes,
     authorization: fields.authorization,
-    sessionCookie: fields.sessionCookie,
+    // Browser sessions exist on the origin's host only: one that wandered to another host is not one.
+    sessionCookie: authority === rules.authority ? fields.sessionCookie : null,
     apiKey: fields.apiKey,
     origin: fields.origin,
     fetchSite: fields.fetchSite,
+    preflightFor: preflightFor(method, fields),
   }
 }
 
-/** Says which host is served: it is no secret, and the way in for whoever set up a proxy or a browser a little wrong. */
+/** Says where the gateway is: it is no secret, and the way in for whoever set up a proxy or a browser a little wrong. */
 function unknownAuthority({ scheme, authority }: AdmissionRules): Refusal {
-  return new Refusal('authority.unknown', { detail: `Only ${scheme}://${authority} is served here.` })
+  return new Refusal('authority.unknown', {
+    detail: `This host is not served here; the gateway is at ${scheme}://${authority}.`,
+  })
+}
+
+/** Fetch §3.2.2: an OPTIONS request with an Origin that names a method. For one that is never relayed it is no preflight. */
+function preflightFor(method: string, { origin, askedMethod }: Fields): string | null {
+  if (method !== 'OPTIONS' || origin === null || askedMethod === null) return null
+  return isMethod(askedMethod) ? askedMethod : null
 }
 
 /**
@@ -87,7 +97,7 @@ const METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/
 function readTarget(rules: AdmissionRules, raw: RawHead, authority: string): CanonicalTarget | Refusal {
   const { target } = raw
   if (target.length > rules.targetBytesMax) return TOO_LONG
-  if (target.charCodeAt(0) === SLASH) return parseTarget(target)
+  if (target.charCodeAt(0) === SLASH) return parseTarget(target, rules.isEncodedSlashAdmitted)
   if (target === '*') return raw.method === 'OPTIONS' ? METHOD_REFUSED : MALFORMED_TARGET
   const absolute = ABSOLUTE.exec(target)
   if (absolute === null) return MALFORMED_TARGET
@@ -95,7 +105,7 @@ function readTarget(rules: AdmissionRules, raw: RawHead, authority: string): Can
   if (scheme.toLowerCase() !== rules.scheme || normalizeAuthority(named, rules.scheme) !== authority) {
     return AUTHORITY_DIFFERS
   }
-  return parseTarget(rest.startsWith('/') ? rest : `/${rest}`)
+  return parseTarget(rest.startsWith('/') ? rest : `/${rest}`, rules.isEncodedSlashAdmitted)
 }
 
 const SLASH = 0x2f

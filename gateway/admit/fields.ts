@@ -23,6 +23,7 @@ export interface Fields {
   fetchSite: string | null
   fetchMode: string | null
   accept: string | null
+  askedMethod: string | null
 }
 
 /** A runtime that counts less strictly would cut the rest off in silence. */
@@ -105,6 +106,10 @@ export function readFields(rules: AdmissionRules, headers: HeaderList): Fields |
         if (fields.fetchMode !== null) return MALFORMED
         fields.fetchMode = value
         break
+      case 'access-control-request-method':
+        if (fields.askedMethod !== null) return MALFORMED
+        fields.askedMethod = value
+        break
       case 'accept':
         fields.accept = fields.accept === null ? value : `${fields.accept},${value}`
         break
@@ -131,5 +136,6 @@ function noFields(headers: HeaderList): Fields {
     fetchSite: null,
     fetchMode: null,
     accept: null,
+    askedMethod: null,
   }
 }

@@ -1,7 +1,8 @@
 /** One credential, or two of one subject, or nobody. A bad credential is never the same as none. */
 
 import { expect, test } from 'vitest'
-import { type Authentication, type Principal, Refusal, type RequestHead, type Route, type Soon } from '../model.ts'
+import { type Authentication, type Principal, Refusal, type RequestHead, type Soon } from '../model.ts'
+import type { Route } from '../rules.ts'
 import { authenticate, NOBODY } from './authenticate.ts'
 import { refuseCrossSite, refuseServiceWorker } from './browser.ts'
 

@@ -4,7 +4,8 @@
  */
 
 import { siteOf } from '../http/site.ts'
-import { Refusal, type RequestHead, type Route } from '../model.ts'
+import { Refusal, type RequestHead } from '../model.ts'
+import type { Route } from '../rules.ts'
 
 const CROSS_SITE = Object.freeze(new Refusal('csrf.cross-site'))
 const NO_EVIDENCE = Object.freeze(

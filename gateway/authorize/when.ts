@@ -1,16 +1,19 @@
 /**
  * Conditions in CEL, compiled when the policy loads: type-checked against declared facts, bounded in cost, free of credentials.
- * Only exactly `true` allows; a fact that is missing is an error, and an error is false.
+ * Only exactly `true` allows; a fact that is missing is an error, and what ends in an error is neither true nor false.
  */
 
 import { Environment } from '@marcbachmann/cel-js'
 import { isReserved } from '../http/field-names.ts'
 import { nominatedNames } from '../http/header-list.ts'
-import type { Condition, PolicyFacts, Principal, RequestHead } from '../model.ts'
+import type { Principal, RequestHead } from '../model.ts'
+import type { Condition, PolicyFacts } from '../rules.ts'
 
 export interface ConditionScope {
   /** Names the route's pattern captures; any other is an error at load. */
   readonly params: readonly string[]
+  /** Names that some issuer's entry gives a claim; any other is an error at load. */
+  readonly claims: readonly string[]
   /** The upstream reads paths literally: other readings of a path need not meet the condition. */
   readonly isPathExact: boolean
   readonly allowUnverifiedEmail: boolean
@@ -20,6 +23,8 @@ export interface ConditionScope {
 
 export interface ConditionError {
   readonly error: string
+  /** The name that nobody knows, where the mistake is one. */
+  readonly unknown: string | null
 }
 
 const SOURCE_CHARS_MAX = 1024
@@ -37,6 +42,8 @@ const LOOPS = new Set(['all', 'exists', 'exists_one'])
 const HIDDEN = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'x-api-key'])
 
 interface Uses {
+  /** A fact asked for by `has`, which the type check does not look into. */
+  readonly unknownFact: string | null
   readonly paths: ReadonlySet<string>
   readonly hiddenHeader: string | null
   /** A header named in upper case: facts are in lower case, so it would never be found. */
@@ -46,45 +53,72 @@ interface Uses {
 }
 
 export function compileCondition(source: string, scope: ConditionScope): Condition | ConditionError {
-  if (source.length > SOURCE_CHARS_MAX) return { error: `the condition is longer than ${SOURCE_CHARS_MAX} characters` }
+  if (source.length > SOURCE_CHARS_MAX) return wrong(`the condition is longer than ${SOURCE_CHARS_MAX} characters`)
+  const facts = factsOf(scope)
   const environment = new Environment({ limits: LIMITS })
-    .registerVariable('user', { schema: USER })
-    .registerVariable('params', { schema: Object.fromEntries(scope.params.map((name) => [name, 'string'])) })
-    .registerVariable('request', { schema: REQUEST })
+    .registerVariable('user', { schema: facts.user })
+    .registerVariable('params', { schema: facts.params })
+    .registerVariable('request', { schema: facts.request })
     .registerVariable('now', 'google.protobuf.Timestamp')
   let run: ReturnType<Environment['parse']>
   try {
     run = environment.parse(source)
   } catch (error) {
-    return { error: `the condition is not valid CEL: ${firstLine(error)}` }
+    return wrong(`the condition is not valid CEL: ${firstLine(error)}`)
   }
   const checked = run.check()
-  if (!checked.valid) return { error: `the condition does not type-check: ${firstLine(checked.error)}` }
-  if (checked.type !== 'bool') return { error: `the condition yields ${checked.type}, and must yield bool` }
-  const uses = usesOf(run.ast, scope.reservedNames)
-  if (uses.refusedCall !== null) return { error: `\`${uses.refusedCall}\` is not available in conditions` }
-  if (uses.isNested) return { error: 'a loop inside a loop is not available in conditions' }
-  if (uses.hiddenHeader !== null) return { error: `conditions never see the header \`${uses.hiddenHeader}\`` }
+  if (!checked.valid) {
+    const line = firstLine(checked.error)
+    return wrong(`the condition does not type-check: ${line}`, UNKNOWN_NAME.exec(line)?.[1] ?? null)
+  }
+  if (checked.type === 'dyn')
+    return wrong('the condition may yield anything, and must yield bool: compare it, as in `== true`')
+  if (checked.type !== 'bool') return wrong(`the condition yields ${checked.type}, and must yield bool`)
+  const uses = usesOf(run.ast, scope.reservedNames, facts)
+  if (uses.unknownFact !== null) {
+    return wrong(`the condition does not type-check: No such key: ${uses.unknownFact}`, uses.unknownFact)
+  }
+  if (uses.refusedCall !== null) return wrong(`\`${uses.refusedCall}\` is not available in conditions`)
+  if (uses.isNested) return wrong('a loop inside a loop is not available in conditions')
+  if (uses.hiddenHeader !== null) return wrong(`conditions never see the header \`${uses.hiddenHeader}\``)
   if (uses.capitalHeader !== null) {
-    return { error: `headers are named in lower case here: \`${uses.capitalHeader.toLowerCase()}\`` }
+    return wrong(`headers are named in lower case here: \`${uses.capitalHeader.toLowerCase()}\``)
   }
   const isPathRead = uses.paths.has('request.path') || uses.paths.has('request')
 
-  const evaluate = (facts: PolicyFacts, principal: Principal, path: string): boolean => {
+  const evaluate = (facts: PolicyFacts, principal: Principal, path: string): boolean | null => {
     try {
-      return run(contextOf(uses.paths, facts, principal, path, scope)) === true
+      const found: unknown = run(contextOf(uses.paths, facts, principal, path, scope))
+      return typeof found === 'boolean' ? found : null
     } catch {
-      return false
+      return null
     }
   }
   return (facts, principal) => {
     const { path, readings } = facts.head.target
-    if (!evaluate(facts, principal, path)) return false
-    if (!isPathRead || scope.isPathExact) return true
-    // A condition on the path must hold for every way an upstream could read it (SECURITY rule 4).
-    return readings.every((reading) => evaluate(facts, principal, reading))
+    const found = evaluate(facts, principal, path)
+    if (found === null || !isPathRead || scope.isPathExact) return found
+    // A condition on the path must come out the same for every way an upstream could read it (SECURITY rule 4).
+    return readings.every((reading) => evaluate(facts, principal, reading) === found) ? found : null
   }
 }
+
+const UNKNOWN_NAME = /^(?:No such key|Unknown variable): (\S+)$/
+
+function wrong(error: string, unknown: string | null = null): ConditionError {
+  return { error, unknown }
+}
+
+/** A claim is text, a number, a truth value or a list of them: which, only the token tells. */
+function factsOf({ params, claims }: ConditionScope) {
+  return {
+    user: { ...USER, claims: Object.fromEntries(claims.map((name) => [name, 'dyn'])) },
+    params: Object.fromEntries(params.map((name) => [name, 'string'])),
+    request: REQUEST,
+  }
+}
+
+type Facts = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
 const USER = {
   id: 'string',
@@ -93,6 +127,8 @@ const USER = {
   roles: 'list<string>',
   groups: 'list<string>',
   scopes: 'list<string>',
+  mfa: 'bool',
+  signedInAt: 'google.protobuf.Timestamp',
 }
 
 const REQUEST = {
@@ -104,6 +140,10 @@ const REQUEST = {
   ip: 'string',
 }
 
+/** For whoever writes a condition; `user.claims` beside them has the names of the policy. */
+export const FACTS_OF_USER: readonly string[] = Object.keys(USER)
+export const FACTS_OF_REQUEST: readonly string[] = Object.keys(REQUEST)
+
 /** Only what the condition mentions is built. A fact that is absent is left out: reading it is an error, and so a refusal. */
 function contextOf(
   uses: ReadonlySet<string>,
@@ -112,8 +152,9 @@ function contextOf(
   path: string,
   { allowUnverifiedEmail, reservedNames }: ConditionScope,
 ): Record<string, unknown> {
-  const { roles, groups, scopes } = principal
-  const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes }
+  const { roles, groups, scopes, claims, hasSecondFactor: mfa, authenticatedAtMs } = principal
+  const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes, claims, mfa }
+  if (authenticatedAtMs !== null) user.signedInAt = new Date(authenticatedAtMs)
   if (principal.name !== null) user.name = principal.name
   if (principal.email !== null && (principal.emailVerified || allowUnverifiedEmail)) user.email = principal.email
   const request: Record<string, unknown> = {
@@ -122,11 +163,18 @@ function contextOf(
     ip: head.clientAddress,
   }
   const isWhole = uses.has('request')
-  // Decoded as patterns and params are: `/1%3Arun` is `/1:run` to an upstream. It throws at what is not UTF-8.
-  if (isWhole || uses.has('request.path')) request.path = decodeURIComponent(path)
+  if (isWhole || uses.has('request.path')) request.path = decodedPath(path)
   if (isWhole || uses.has('request.query')) request.query = queryOf(head.target.query)
   if (isWhole || uses.has('request.headers')) request.headers = headersOf(head, reservedNames)
   return { user, params, request, now: new Date(head.receivedAtMs) }
+}
+
+/**
+ * Decoded as patterns and params are: `/1%3Arun` is `/1:run` to an upstream. It throws at what is not UTF-8. An encoded slash
+ * stays one, in one spelling: decoded, it would look like the end of a segment.
+ */
+function decodedPath(path: string): string {
+  return decodeURIComponent(path.replace(/%2f/gi, '%252F'))
 }
 
 /** A parameter given twice is read differently by different servers, so it satisfies no condition. */
@@ -155,8 +203,9 @@ function isHidden(name: string, reservedNames: ReadonlySet<string>): boolean {
 }
 
 /** One walk over the syntax tree: which facts are read, and what is not allowed in a condition. */
-function usesOf(ast: unknown, reservedNames: ReadonlySet<string>): Uses {
+function usesOf(ast: unknown, reservedNames: ReadonlySet<string>, facts: Facts): Uses {
   const paths = new Set<string>()
+  let unknownFact: string | null = null
   let refusedCall: string | null = null
   let hiddenHeader: string | null = null
   let capitalHeader: string | null = null
@@ -169,6 +218,7 @@ function usesOf(ast: unknown, reservedNames: ReadonlySet<string>): Uses {
     if (op === 'id' && typeof args === 'string') paths.add(args)
     if ((op === 'call' || op === 'rcall') && Array.isArray(args) && typeof args[0] === 'string') {
       if (!FUNCTIONS.has(args[0])) refusedCall ??= args[0]
+      if (args[0] === 'has') unknownFact ??= unknownIn(args[1], facts)
       isLoop = LOOPS.has(args[0])
       if (isLoop && isInLoop) isNested = true
     }
@@ -180,7 +230,7 @@ function usesOf(ast: unknown, reservedNames: ReadonlySet<string>): Uses {
     else paths.add(fact)
   }
   walk(ast, false)
-  return { paths, hiddenHeader, capitalHeader, refusedCall, isNested }
+  return { unknownFact, paths, hiddenHeader, capitalHeader, refusedCall, isNested }
 }
 
 interface AstNode {
@@ -198,6 +248,24 @@ function factRead(node: AstNode): string | null {
   const [object, field] = node.args as unknown[]
   if (!isNode(object) || object.op !== 'id' || object.args !== 'request' || typeof field !== 'string') return null
   return `request.${field}`
+}
+
+/** Of `has(user.claims.x)`: the first name that is no fact, or null. A misspelt one would make `!has(...)` true for everybody. */
+function unknownIn(args: unknown, facts: Facts): string | null {
+  const names: string[] = []
+  let node: unknown = Array.isArray(args) ? args[0] : null
+  while (isNode(node) && node.op === '.' && Array.isArray(node.args) && typeof node.args[1] === 'string') {
+    names.unshift(node.args[1])
+    node = node.args[0]
+  }
+  if (!isNode(node) || node.op !== 'id' || typeof node.args !== 'string') return null
+  let known: unknown = facts[node.args]
+  for (const name of names) {
+    if (typeof known !== 'object' || known === null) return null // within a map, whose names are the client's
+    if (!Object.hasOwn(known, name)) return name
+    known = (known as Readonly<Record<string, unknown>>)[name]
+  }
+  return null
 }
 
 /** The header a condition names: `request.headers["x-a"]`, `request.headers.host` or `"x-a" in request.headers`. */

@@ -1,16 +1,79 @@
-/** `postern check`: would this policy start? Every mistake is printed with its line, column and cure; exit code 1 if there is one. */
+/**
+ * `postern check`: would this policy start? Every mistake is printed with its line, column and cure.
+ * Exit code 0 when there is none, 1 when there is one, 2 when there is no file to read.
+ */
 
-import { loadPolicy, readPolicyFile } from '../node/config-file.ts'
+import { styleText } from 'node:util'
+import { formatIssues, type Issue, inOrder, type Paint, type Style } from '../config/issues.ts'
+import { inspectPolicy, type PolicyFile, readPolicyFile } from '../node/config-file.ts'
+import { isStartupError } from '../node/startup-error.ts'
 import { configFile } from './settings.ts'
 
-export function check(file: string | undefined): void {
-  const policy = readPolicyFile(configFile(file))
-  const { config, warnings } = loadPolicy(policy, process.env, { port: null, upstreamUrl: null })
-  for (const warning of warnings) process.stdout.write(`warning: ${warning}\n`)
-  const routes = Object.keys(config.routes).length
-  const upstreams = Object.keys(config.upstreams).length
-  process.stdout.write(`${policy.file}: ok, ${count(routes, 'route')} to ${count(upstreams, 'upstream')}\n`)
+export interface CheckOptions {
+  readonly json?: boolean
+  readonly allowUnset?: boolean
+  readonly warningsAsErrors?: boolean
 }
+
+export function check(file: string | undefined, options: CheckOptions): void {
+  const policy = openPolicy(configFile(file))
+  if (policy === null) return
+  const read = inspectPolicy(policy, process.env, options.allowUnset === true)
+  const issues = 'issues' in read ? read.issues : []
+  const warnings = 'issues' in read ? [] : read.warnings
+  const isRefused = issues.length > 0 || (options.warningsAsErrors === true && warnings.length > 0)
+  if (isRefused) process.exitCode = 1
+  if (options.json === true) {
+    const rows = [...asRows(issues, 'error'), ...asRows(warnings, 'warning')]
+    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`)
+    return
+  }
+  if (issues.length > 0) {
+    process.stdout.write(`${formatIssues(issues, paint)}\n\n${policy.file}: ${count(issues.length, 'mistake')}\n`)
+    return
+  }
+  if (warnings.length > 0) process.stdout.write(`${formatIssues(warnings, paint, 'warning')}\n\n`)
+  if ('issues' in read) return
+  if (read.unset.length > 0) process.stdout.write(`not set here, and stood in for: ${read.unset.join(', ')}\n`)
+  const { routes, upstreams, tests } = read.config
+  const parts = [
+    `${count(Object.keys(routes).length, 'route')} to ${count(Object.keys(upstreams).length, 'upstream')}`,
+    ...(read.files.length > 1 ? [`in ${count(read.files.length, 'file')}`] : []),
+    ...(warnings.length > 0 ? [count(warnings.length, 'warning')] : []),
+    ...(tests.length > 0 ? [`${count(tests.length, 'test')} to run with \`postern test\``] : []),
+  ]
+  const verdict = isRefused ? styleText('red', 'refused') : styleText('green', 'ok')
+  process.stdout.write(`${policy.file}: ${verdict}, ${parts.join(', ')}\n`)
+}
+
+/** A file that is not there is a wrong use of the command, and not a mistake in a policy. */
+function openPolicy(file: string): PolicyFile | null {
+  try {
+    return readPolicyFile(file)
+  } catch (error) {
+    if (!isStartupError(error)) throw error
+    process.stderr.write(`postern: ${error.message}\n`)
+    process.exitCode = 2
+    return null
+  }
+}
+
+function asRows(issues: readonly Issue[], severity: 'error' | 'warning'): readonly object[] {
+  return inOrder(issues).map(({ file, line, column, length, path, message, cure }) => {
+    return { file, line, column, length, path, message, cure, severity }
+  })
+}
+
+const COLOURS = {
+  place: 'bold',
+  error: 'red',
+  warning: 'yellow',
+  caret: 'red',
+  quiet: 'dim',
+} as const satisfies Record<Style, string>
+
+/** `styleText` leaves text as it is where colours are not wanted: NO_COLOR, a pipe, a file. */
+const paint: Paint = (style, text) => styleText(COLOURS[style], text)
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`

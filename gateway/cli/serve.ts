@@ -33,15 +33,27 @@ export async function serve(options: ServeOptions): Promise<void> {
       port,
       upstreamUrl: upstream?.url ?? null,
       isLoopbackOnly: isDemo,
+      isWatched: true,
     })
     closeOnSignal(close)
+    reloadOnSignal(gateway, journal)
     if (isDemo) process.stdout.write(await prepareDemo(gateway, options.data, process.stdout.isTTY === true))
-    else journal.note(`listening on ${gateway.url} for ${gateway.origin}`)
+    else journal.note(`listening on ${gateway.url} for ${gateway.origin}, with policy ${gateway.policyName()}`)
   } catch (error) {
     await close()
     await journal.flush()
     throw error
   }
+}
+
+/** As other servers do. On a terminal the signal says that the terminal is closed, and that ends the gateway. */
+function reloadOnSignal(gateway: RunningGateway, journal: NodeJournal): void {
+  if (process.stdin.isTTY === true || process.stdout.isTTY === true) return
+  const reload = async () => {
+    const { outcome } = await gateway.reload()
+    if (outcome === 'same') journal.note('SIGHUP: nothing has changed')
+  }
+  process.on('SIGHUP', () => void reload())
 }
 
 function openJournal(isDemo: boolean): NodeJournal {

@@ -1,11 +1,16 @@
 /** What the environment and the command line say about how to run: checked here, once, with an error that says what to do. */
 
+import { existsSync } from 'node:fs'
 import { startupError } from '../node/startup-error.ts'
 
-export const DEFAULT_CONFIG = 'config/gateway.yaml'
+const DEFAULT_CONFIG = 'config/gateway.yaml'
+/** Where `init` writes it. */
+const CONFIG_HERE = 'gateway.yaml'
 
 export function configFile(option: string | undefined): string {
-  return option ?? (process.env.POSTERN_CONFIG || DEFAULT_CONFIG)
+  const named = option ?? (process.env.POSTERN_CONFIG || null)
+  if (named !== null) return named
+  return existsSync(CONFIG_HERE) && !existsSync(DEFAULT_CONFIG) ? CONFIG_HERE : DEFAULT_CONFIG
 }
 
 /** PORT, or null when it is not set. */

@@ -6,7 +6,8 @@ import { mapFault } from '../transform/identity.ts'
 import type { PolicyConfig } from './compile.ts'
 import type { Path, Trouble } from './issues.ts'
 import { isUnspecified, reachOf } from './network.ts'
-import type { RouteConfig, UpstreamConfig } from './schema.ts'
+import type { RouteConfig } from './route-schema.ts'
+import type { UpstreamConfig } from './upstream-schema.ts'
 
 type Report = (path: Path, trouble: Trouble) => void
 
@@ -91,9 +92,36 @@ export function checkUpstream(
   warn: Report,
 ): void {
   const path = ['upstreams', id]
-  const url = URL.parse(upstream.url)
+  for (const [at, server] of upstream.url.entries()) {
+    const place = upstream.url.length === 1 ? [...path, 'url'] : [...path, 'url', at]
+    checkServer(id, server.url, place, upstream, config, report, warn)
+  }
+  if (typeof upstream.identity === 'string') return
+  const seen = new Set<string>()
+  for (const [name, claim] of Object.entries(upstream.identity)) {
+    const fault = seen.has(name.toLowerCase()) ? 'this header stands twice' : mapFault(name, claim.claim)
+    if (fault !== null)
+      report([...path, 'identity', name], {
+        message: `\`${name}\`: ${fault}`,
+        cure: 'choose another header or claim',
+        isAboutKey: true,
+      })
+    seen.add(name.toLowerCase())
+  }
+}
+
+function checkServer(
+  id: string,
+  text: string,
+  path: Path,
+  upstream: UpstreamConfig,
+  config: PolicyConfig,
+  report: Report,
+  warn: Report,
+): void {
+  const url = URL.parse(text)
   if (url === null || url.hostname === '') {
-    report([...path, 'url'], {
+    report(path, {
       message: 'this is not a URL',
       cure: 'write scheme, host and port: `http://127.0.0.1:9000`',
     })
@@ -101,13 +129,13 @@ export function checkUpstream(
   }
   const reach = reachOf(url.hostname)
   if (url.protocol === 'http:' && reach === 'anywhere' && !upstream.allowPlainHttpUpstream) {
-    report([...path, 'url'], {
+    report(path, {
       message: 'requests and identities would travel in the clear: plain http:// beyond loopback and private networks',
       cure: 'write https://, or `allowPlainHttpUpstream: true` if the network is yours',
     })
   }
   if (reach === 'anywhere' && !upstream.assertion) {
-    warn(path, {
+    warn(['upstreams', id], {
       message: `\`${id}\` can be reached around the gateway, and with \`assertion: false\` it cannot tell`,
       cure: 'leave the assertion on and verify it there, or move the upstream to a private network',
       isAboutKey: true,
@@ -117,7 +145,7 @@ export function checkUpstream(
   const { listen } = config
   const isHere = reach === 'loopback' && (isUnspecified(listen.host) || reachOf(listen.host) === 'loopback')
   if (listen.port !== 0 && port === listen.port && isHere) {
-    report([...path, 'url'], {
+    report(path, {
       message: 'this is the gateway itself',
       cure: 'write the address the backend listens on',
     })
@@ -127,22 +155,10 @@ export function checkUpstream(
     port === config.admin.listen.port &&
     isSameHost(url.hostname, config.admin.listen.host)
   ) {
-    report([...path, 'url'], {
+    report(path, {
       message: 'this is the admin API of the gateway itself',
       cure: 'write the address the backend listens on',
     })
-  }
-  if (typeof upstream.identity === 'string') return
-  const seen = new Set<string>()
-  for (const [name, claim] of Object.entries(upstream.identity)) {
-    const fault = seen.has(name.toLowerCase()) ? 'this header stands twice' : mapFault(name, claim)
-    if (fault !== null)
-      report([...path, 'identity', name], {
-        message: `\`${name}\`: ${fault}`,
-        cure: 'choose another header or claim',
-        isAboutKey: true,
-      })
-    seen.add(name.toLowerCase())
   }
 }
 

@@ -3,20 +3,30 @@
  * a Worker embeds the parsed policy as JSON and calls this. Every mistake at once; nothing half-compiled comes out.
  */
 
-import { compileTrust } from '../http/address.ts'
-import type { HeaderList, Route, Upstream } from '../model.ts'
-import { compileRoutes, type RouteEntry } from '../route/compile.ts'
+import { compileNetworks } from '../http/address.ts'
+import type { HeaderList } from '../model.ts'
+import { type CompiledRoutes, compileRoutes, type RouteEntry } from '../route/compile.ts'
+import type { OwnHost } from '../route/host.ts'
 import { literalPrefix, type Pattern, parsePattern } from '../route/pattern.ts'
+import type { Route, Upstream } from '../rules.ts'
 import { isOwnPath, type Snapshot } from '../snapshot.ts'
 import { compileIdentity, namesOf } from '../transform/identity.ts'
-import { compileAccess, isAllDenied } from './access.ts'
+import { compileAccess, isAllDenied, sayingsOf } from './access.ts'
 import { checkAdmin, checkHeaderNames, checkOrigin, checkTrust, checkUpstream } from './checks.ts'
 import { checkTokens } from './credential-checks.ts'
-import { type Issue, issueAt, type Path, type Places, placeName, type Trouble } from './issues.ts'
-import type { GatewayConfig, RouteConfig, UpstreamConfig } from './schema.ts'
+import { checkRouteHeaders } from './header-checks.ts'
+import { compileCors, compileEdits } from './headers.ts'
+import { type Issue, issueAt, nearest, type Path, type Places, placeName, type Trouble } from './issues.ts'
+import { checkDefaultLimits, checkRouteLimits, compileLimits } from './limits.ts'
+import { checkAliases, checkRewrite } from './rewrites.ts'
+import { checkRoutes } from './route-checks.ts'
+import type { RouteConfig } from './route-schema.ts'
+import type { GatewayConfig } from './schema.ts'
+import type { UpstreamConfig } from './upstream-schema.ts'
 
 /** What deciding needs of a parsed policy: all but where state lives, which a runtime opens by itself. */
-export type PolicyConfig = Omit<GatewayConfig, 'store'>
+export type PolicyConfig = Omit<GatewayConfig, 'store' | 'people' | 'tests' | 'include'> &
+  Partial<Pick<GatewayConfig, 'people' | 'tests'>>
 
 export interface CompiledPolicy {
   readonly snapshot: Snapshot
@@ -41,12 +51,15 @@ export function compile(
     if (!isKnown) issues.push(issue) // what is wrong in `defaults` is wrong once, and not in every route
   }
   const warn = (path: Path, trouble: Trouble): void => {
-    warnings.push(issueAt(places, path, trouble))
+    const issue = issueAt(places, path, trouble)
+    const isKnown = warnings.some((other) => other.path === issue.path && other.message === issue.message)
+    if (!isKnown) warnings.push(issue)
   }
   checkOrigin(config, report, warn)
   checkTrust(config.trust, report)
   checkTokens(config, report)
   checkAdmin(config, report)
+  checkDefaultLimits(config, report)
 
   const upstreams = new Map<string, Upstream>()
   for (const [id, upstream] of Object.entries(config.upstreams)) {
@@ -60,29 +73,37 @@ export function compile(
   // X-API-Key is kept back wherever a route does not ask for it by name; any other header of ours everywhere.
   const keyHeader = config.keys?.header.toLowerCase() ?? 'x-api-key'
   if (keyHeader !== 'x-api-key') reservedNames.add(keyHeader)
+  const own = ownHost(config.origin)
   const entries: RouteEntry[] = []
   for (const [text, route] of Object.entries(config.routes)) {
     checkHeaderNames(['routes', text], route, reservedNames, report)
-    const entry = compileRoute(text, route, config, { upstreams, reservedNames }, places, report, warn)
+    checkRouteHeaders(['routes', text], route, config, reservedNames, report, warn)
+    const entry = compileRoute(text, route, config, { upstreams, reservedNames, own }, places, report, warn)
     if (entry !== null) entries.push(entry)
   }
-  const routes = compileRoutes(entries)
+  const routes = compileRoutes(entries, own)
   if ('conflicts' in routes) {
     for (const { pattern, other, message, cure } of routes.conflicts) {
       const otherPlace = placeName(places, ['routes', other])
       const where = otherPlace === 'policy' ? '' : ` (the other is at ${otherPlace})`
       report(['routes', pattern], { message: message + where, cure, isAboutKey: true })
     }
+  } else {
+    const placeOf = (pattern: string): string => placeName(places, ['routes', pattern])
+    const isAlias = (pattern: string): boolean => config.routes[pattern]?.alias === true
+    checkAliases(entries, { routes, isAlias, placeOf }, report, warn)
+    checkRoutes({ config, entries, routes, own, placeOf }, warn)
   }
   if (issues.length > 0 || 'conflicts' in routes) return { issues }
   const { perAddress } = config.admission
   const snapshot: Snapshot = Object.freeze({
     version,
     origin: config.origin,
-    admission: admissionRules(config),
+    admission: admissionRules(config, own, routes),
     routes,
     upstreams,
     addressLimit: perAddress === 'off' ? null : Object.freeze(perAddress),
+    onCountersOutage: config.limits.onOutage,
     reservedNames,
     ownCookiePrefixes: OWN_COOKIE_PREFIXES,
     allowUnverifiedEmail: config.login.allowUnverifiedEmail,
@@ -104,18 +125,22 @@ const OWN_HEADERS: HeaderList = Object.freeze([
 /** RFC 6797. One year, this host alone: what other hosts of the domain serve is not ours to say. */
 const HTTPS_HEADERS: HeaderList = Object.freeze(['Strict-Transport-Security', 'max-age=31536000'])
 
-function admissionRules(config: PolicyConfig): Snapshot['admission'] {
-  const { host, protocol } = new URL(config.origin)
-  const isHttps = protocol === 'https:'
+function ownHost(origin: string): OwnHost {
+  const { host, protocol } = new URL(origin)
+  return { scheme: protocol === 'https:' ? 'https' : 'http', authority: host }
+}
+
+function admissionRules(config: PolicyConfig, own: OwnHost, routes: CompiledRoutes): Snapshot['admission'] {
+  const isHttps = own.scheme === 'https'
   const allowed = Object.values(config.routes).flatMap((route) => route.allowHeaderNames)
   return Object.freeze({
-    scheme: isHttps ? 'https' : 'http',
-    authority: host,
-    authorities: new Set([host]),
-    isTrusted: compileTrust(config.trust),
+    ...own,
+    isServed: routes.isServed,
+    isTrusted: compileNetworks(config.trust),
     apiKeyHeader: config.keys?.header.toLowerCase() ?? null,
     sessionCookieName: isHttps ? '__Host-postern.session_token' : 'postern.session_token',
     allowHeaderNames: new Set(allowed.map((name) => name.toLowerCase())),
+    isEncodedSlashAdmitted: Object.values(config.routes).some((route) => route.encodedSlash === 'keep'),
     targetBytesMax: TARGET_BYTES_MAX,
   })
 }
@@ -123,7 +148,7 @@ function admissionRules(config: PolicyConfig): Snapshot['admission'] {
 function compileUpstream(id: string, config: UpstreamConfig): Upstream {
   return Object.freeze({
     id,
-    origin: URL.parse(config.url)?.origin ?? config.url,
+    servers: config.url.map(({ url, weight }) => ({ origin: URL.parse(url)?.origin ?? url, weight })),
     identity: compileIdentity(config.identity),
     isAsserted: config.assertion,
     isPathExact: config.paths === 'exact',
@@ -135,13 +160,13 @@ function compileRoute(
   text: string,
   config: RouteConfig,
   policy: PolicyConfig,
-  { upstreams, reservedNames }: Pick<Snapshot, 'upstreams' | 'reservedNames'>,
+  { upstreams, reservedNames, own }: Pick<Snapshot, 'upstreams' | 'reservedNames'> & { readonly own: OwnHost },
   places: Places | undefined,
   report: (path: Path, trouble: Trouble) => void,
   warn: (path: Path, trouble: Trouble) => void,
 ): RouteEntry | null {
   const path = ['routes', text]
-  const pattern = parsePattern(text)
+  const pattern = parsePattern(text, own)
   if ('message' in pattern) {
     report(path, { ...pattern, isAboutKey: true })
     return null
@@ -156,9 +181,10 @@ function compileRoute(
   const upstream = config.to === undefined ? null : (upstreams.get(config.to) ?? null)
   if (config.to !== undefined && upstream === null) {
     const known = [...upstreams.keys()].map((id) => `\`${id}\``).join(', ')
+    const guess = nearest(config.to, [...upstreams.keys()])
     report([...path, 'to'], {
       message: `there is no upstream \`${config.to}\``,
-      cure: `upstreams here: ${known || 'none'}`,
+      cure: `${guess === null ? '' : `did you mean \`${guess}\`? `}upstreams here: ${known || 'none'}`,
     })
   }
   const isPathExact = upstream?.isPathExact === true
@@ -172,17 +198,19 @@ function compileRoute(
       isAboutKey: true,
     })
   }
+  checkRewrite(pattern, config, isPathExact, report)
   const { allowUnverifiedEmail } = policy.login
   const scope = {
     params: pattern.names.filter((name) => name !== ''),
     isPathExact,
     allowUnverifiedEmail,
     reservedNames,
+    ...sayingsOf(policy.tokens),
   }
   const isOwnAccess = config.access !== undefined
   const access = isOwnAccess
-    ? compileAccess(config.access!, scope, [...path, 'access'], report)
-    : compileAccess(policy.defaults.access, scope, ['defaults', 'access'], report)
+    ? compileAccess(config.access!, scope, [...path, 'access'], report, warn)
+    : compileAccess(policy.defaults.access, scope, ['defaults', 'access'], report, warn)
   const isDenied = isAllDenied(access)
   if (config.to === undefined && !isDenied) {
     report(path, { message: `\`${text}\` names no upstream`, cure: 'add `to:`, or `access: deny`', isAboutKey: true })
@@ -194,19 +222,35 @@ function compileRoute(
       isAboutKey: true,
     })
   }
+  checkRouteLimits(path, config, access, policy, report, warn)
   const route: Route = Object.freeze({
     id: text,
     place: placeName(places, path),
     access,
+    proposed:
+      config.proposed === undefined ? null : compileAccess(config.proposed, scope, [...path, 'proposed'], report, warn),
     upstream,
+    prefixSwap:
+      config.stripPrefix === undefined && config.addPrefix === undefined
+        ? null
+        : { strip: config.stripPrefix ?? '', add: config.addPrefix ?? '' },
+    isEncodedSlashKept: config.encodedSlash === 'keep',
+    limits: compileLimits(text, config, policy),
+    cors: compileCors(config.cors),
     bodyBytesMax: config.body ?? policy.defaults.body,
-    timeoutMs: config.timeout ?? policy.defaults.timeout,
+    timeoutMs: config.timeout ?? timeoutOf(config, policy) ?? policy.defaults.timeout,
     allowRequestHeaders: lowerCase([...config.allowRequestHeaders, ...config.allowHeaderNames]),
     allowResponseHeaders: lowerCase(config.allowResponseHeaders),
+    requestEdits: compileEdits(config.headers?.request),
+    responseEdits: compileEdits(config.headers?.response),
     isServiceWorkerAllowed: config.serviceWorker === 'allow',
     isSharedCacheAllowed: config.sharedCache === 'allow',
   })
   return { pattern, route }
+}
+
+function timeoutOf({ to }: RouteConfig, { upstreams }: PolicyConfig): number | undefined {
+  return to === undefined ? undefined : upstreams[to]?.timeout
 }
 
 function lowerCase(names: readonly string[]): ReadonlySet<string> {
@@ -215,6 +259,7 @@ function lowerCase(names: readonly string[]): ReadonlySet<string> {
 
 /** Lies within what the gateway serves itself, in any spelling: then no request would ever meet it. */
 function isOwnPattern(pattern: Pattern): boolean {
+  if (pattern.host !== null) return false // they are served on the origin alone
   const prefix = literalPrefix(pattern).toLowerCase()
   return isOwnPath(prefix) || isOwnPath(prefix.replace(/\/$/, ''))
 }

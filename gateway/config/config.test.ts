@@ -35,7 +35,7 @@ routes: { /**: { to: a, access: login } }
 
 describe('hostile YAML', () => {
   const rows = [
-    ['a file too large', 'x'.repeat(1024 ** 2 + 1), 'larger than 1 MiB'],
+    ['a file too large', 'x'.repeat(4 * 1024 ** 2 + 1), 'larger than 4 MiB'],
     ['a line too long', `a: ${'['.repeat(5000)}`, 'longer than'],
     ['brackets too deep', '[\n'.repeat(10_000), 'nested too deeply'],
     ['braces too deep', '{a: '.repeat(500), 'nested too deeply'],
@@ -185,6 +185,13 @@ describe('printing', () => {
     expect(mask('  database: postgres://app:hunter2@db/app')).toBe('  database: postgres://app:*******@db/app')
     expect(mask('{ secret: "hunter2", x: 1 }')).toBe('{ secret: "********, x: 1 }')
     expect(mask('  secret: ${env:POSTERN_SECRET}')).toBe('  secret: ${env:POSTERN_SECRET}')
+  })
+
+  test('[FR-045] a hundred mistakes are printed, and the others are counted', () => {
+    const many = Array.from({ length: 130 }, (_, at) => `  /r${at}: { too: a }`).join('\n')
+    const found = problems(`${POLICY.replace(/routes:.*/, 'routes:')}${many}\n`)
+    expect(found.match(/unknown key `too`/g)).toHaveLength(100)
+    expect(found).toMatch(/\n\nand 30 more$/)
   })
 
   test('[FR-014] a misspelt word finds its neighbor, a foreign one finds none', () => {

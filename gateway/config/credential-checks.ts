@@ -2,7 +2,7 @@
 
 import type { PolicyConfig } from './compile.ts'
 import type { TokenIssuerConfig } from './credentials-schema.ts'
-import type { Path, Trouble } from './issues.ts'
+import { nearest, type Path, type Trouble } from './issues.ts'
 
 type Report = (path: Path, trouble: Trouble) => void
 
@@ -13,6 +13,7 @@ export function checkTokens({ tokens, origin }: Pick<PolicyConfig, 'tokens' | 'o
     const path = ['tokens', name]
     checkIssuer(path, name, entry.issuer, origin, byIssuer, report)
     checkKeys(path, entry, report)
+    checkClaims(path, entry, report)
     if (entry.introspection === undefined) continue
     const prefix = entry.introspection.prefix ?? ''
     const other = opaque.find((one) => prefix.startsWith(one.prefix) || one.prefix.startsWith(prefix))
@@ -48,6 +49,41 @@ function checkIssuer(
     })
   }
   byIssuer.set(issuer, other ?? name)
+}
+
+/** What an entry maps beside the names that have a place of their own, by the names it has here. */
+export function furtherClaims(claims: TokenIssuerConfig['claims']): Readonly<Record<string, string>> {
+  const isFurther = (entry: readonly [string, string | undefined]): entry is [string, string] =>
+    entry[1] !== undefined && !OWN_NAMES.includes(entry[0])
+  return Object.fromEntries(Object.entries(claims).filter(isFurther))
+}
+
+/** The claims that any issuer's entry maps. A policy asks for no others: nobody could have them. */
+export function claimNames(tokens: PolicyConfig['tokens']): readonly string[] {
+  return [...new Set(Object.values(tokens).flatMap(({ claims }) => Object.keys(furtherClaims(claims))))]
+}
+
+const OWN_NAMES: readonly string[] = ['roles', 'scopes', 'groups', 'email', 'name']
+const CLAIM_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
+
+function checkClaims(path: Path, { claims }: TokenIssuerConfig, report: Report): void {
+  for (const name of Object.keys(furtherClaims(claims))) {
+    const at = [...path, 'claims', name]
+    const meant = nearest(name, OWN_NAMES)
+    if (!CLAIM_NAME.test(name) || name in Object.prototype) {
+      report(at, {
+        message: `\`${name}\` cannot be the name of a claim here`,
+        cure: 'begin with a letter, then letters, digits, `_` and `-`; the path after the colon says where the issuer keeps it',
+        isAboutKey: true,
+      })
+    } else if (meant !== null) {
+      report(at, {
+        message: `\`${name}\` would be a claim of its own, and is easily taken for \`${meant}\``,
+        cure: `did you mean \`${meant}\`? Otherwise give it a name that is further away`,
+        isAboutKey: true,
+      })
+    }
+  }
 }
 
 function checkKeys(path: Path, entry: TokenIssuerConfig, report: Report): void {

@@ -27,22 +27,30 @@ const ClaimPath = z
     error: 'expected the path of a claim, such as `roles`, `realm_access.roles` or `[https://example.com/roles]`',
   })
 
-const Claims = z.strictObject({
-  roles: ClaimPath.default('roles').meta({ description: 'Where roles stand.', examples: ['realm_access.roles'] }),
-  scopes: ClaimPath.default('scope').meta({
-    description: 'Where scopes stand: one text with blanks, or a list.',
-    examples: ['scp'],
-  }),
-  groups: ClaimPath.optional().meta({
-    description: 'Where groups stand. Absent: none are taken.',
-    examples: ['groups'],
-  }),
-  email: ClaimPath.optional().meta({
-    description: 'Where the e-mail address stands; it counts when `email_verified` is true. Absent: none is taken.',
-    examples: ['email'],
-  }),
-  name: ClaimPath.optional().meta({ description: 'Where the display name stands.', examples: ['name'] }),
-})
+const Claims = z
+  .object({
+    roles: ClaimPath.default('roles').meta({ description: 'Where roles stand.', examples: ['realm_access.roles'] }),
+    scopes: ClaimPath.default('scope').meta({
+      description: 'Where scopes stand: one text with blanks, or a list.',
+      examples: ['scp'],
+    }),
+    groups: ClaimPath.optional().meta({
+      description: 'Where groups stand. Absent: none are taken.',
+      examples: ['groups'],
+    }),
+    email: ClaimPath.optional().meta({
+      description: 'Where the e-mail address stands; it counts when `email_verified` is true. Absent: none is taken.',
+      examples: ['email'],
+    }),
+    name: ClaimPath.optional().meta({ description: 'Where the display name stands.', examples: ['name'] }),
+  })
+  // Any other name is a claim of the author's own; credential-checks.ts looks at it.
+  .catchall(
+    ClaimPath.meta({
+      description: 'Where a claim stands that `claim:` and `user.claims` read by this name.',
+      examples: ['department'],
+    }),
+  )
 
 const ClaimValue = z.union([z.string(), z.number(), z.boolean()])
 
@@ -137,8 +145,9 @@ const TokenIssuer = z.strictObject({
     examples: [{ clientId: 'gateway', clientSecret: '${' + 'env:INTROSPECTION_SECRET}' }],
   }),
   claims: Claims.prefault({}).meta({
-    description: 'Where this issuer keeps what we read.',
-    examples: [{ roles: 'realm_access.roles' }],
+    description:
+      'Where this issuer keeps what we read. A name beside the five is one of your own, for `claim:`, `user.claims` and identity headers.',
+    examples: [{ roles: 'realm_access.roles', department: 'org.department' }],
   }),
   require: z
     .record(ClaimPath, z.union([ClaimValue, z.array(ClaimValue).min(1)]))
@@ -148,6 +157,22 @@ const TokenIssuer = z.strictObject({
     .array(Role)
     .default([])
     .meta({ description: 'The only roles it may confer here.', examples: [['deployer']] }),
+  mfa: z
+    .strictObject({
+      amr: z
+        .array(z.string().min(1).max(64))
+        .default([])
+        .meta({ description: 'One of these in `amr` (RFC 8176).', examples: [['mfa', 'otp']] }),
+      acr: z
+        .array(z.string().min(1).max(256))
+        .default([])
+        .meta({ description: 'One of these as `acr`.', examples: [['urn:mace:incommon:iap:silver']] }),
+    })
+    .prefault({})
+    .meta({
+      description: 'What of this issuer’s tokens counts as a second factor. Absent: nothing.',
+      examples: [{ amr: ['mfa'] }],
+    }),
   subjects: z
     .enum(['own', 'local'])
     .default('own')

@@ -3,34 +3,76 @@
 import type { z } from 'zod'
 import { METHOD_WORDS } from './access-schema.ts'
 import { type Issue, issueAt, nearest, type Path, type Places, type Trouble } from './issues.ts'
-import { gatewayJsonSchema, type JsonSchema, knownKeys } from './json-schema.ts'
+import { gatewayJsonSchema, hasOwnKeys, type JsonSchema, knownKeys, schemasAt } from './json-schema.ts'
 
 type ZodIssue = z.core.$ZodIssue
 
-/** Words of the language that this version refuses, so that nothing is ever ignored, and what to write meanwhile. */
-const LATER_KEYS: Readonly<Record<string, string>> = {
-  ...fromWords('people tests include tls limits mail audit console'),
-  ...fromWords(
-    'limit mfa fresh any not group claim ip proposed cors rewrite stripPrefix addPrefix encodedSlash health alias',
-  ),
-  ...fromWords(
-    'google github gitlab microsoft apple discord facebook oidc saml passkey magicLink totp streamMax hosts',
-  ),
-  timeout: 'write it on the route or in `defaults`',
-}
+/** Words of the language that this version refuses, so that nothing is ever ignored. */
+const LATER_KEYS = new Set([
+  ...['tls', 'mail', 'audit', 'console', 'streamMax', 'oidc', 'saml', 'passkey', 'magicLink', 'totp'],
+  ...['google', 'github', 'gitlab', 'microsoft', 'apple', 'discord', 'facebook'],
+])
 const LATER_VALUES = new Set([
-  ...['passkey', 'google', 'github', 'gitlab', 'microsoft', 'apple', 'magicLink', 'totp', 'oidc', 'saml'],
-  ...['authentik', 'pomerium', 'cloudflare', 'iap', 'kong', 'basic'],
+  ...['passkey', 'google', 'github', 'gitlab', 'microsoft', 'apple', 'discord', 'facebook', 'magicLink', 'totp'],
+  ...['oidc', 'saml'],
 ])
 
-function fromWords(words: string): Record<string, string> {
-  return Object.fromEntries(words.split(' ').map((word) => [word, '']))
+/** What other gateways call it: too far from our word to be guessed from its letters. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  hosts: 'begin the patterns of `routes` with a host: `api.example.com/**`',
+  rewrite: 'write `stripPrefix` and `addPrefix`',
+  rateLimit: 'write `limit`, such as `limit: 20/min per user`',
+  methods: 'write the methods in `access`: `{ GET: login, POST: { role: editor } }`',
+  upstream: 'write `to`',
+  backend: 'write `to`',
+  service: 'write `to`',
+  target: 'write `to`',
+  auth: 'write `access`',
+  allow: 'write `access`',
+  policy: 'write `access`',
+  condition: 'write `when`',
+  if: 'write `when`',
+  cel: 'write `when`',
+  network: 'write `ip`',
+  cidr: 'write `ip`',
+  user: 'write `email`, or `when: \'user.id == "..."\'`',
+  all: 'write the keys side by side: they are all required',
+  and: 'write the keys side by side: they are all required',
+  or: 'write `any`',
+  users: 'write `people`',
+  jwt: 'write `tokens`',
+  issuers: 'write `tokens`',
+  services: 'write `upstreams`',
 }
 
 /** All issues of one parse. `tree` is the file as written: what it holds is quoted, so it must not hold resolved secrets. */
 export function explain(error: z.ZodError, tree: unknown, places: Places): Issue[] {
-  const schema = gatewayJsonSchema()
-  return error.issues.flatMap((issue) => explainOne(issue, [], { tree, places, schema }))
+  const schema = schemaOnce()
+  const found = error.issues.flatMap((issue) => explainOne(issue, [], { tree, places, schema }))
+  // A misspelt key was meant to be the one that is missing: one mistake, said once.
+  const meant = new Set(
+    found.flatMap(
+      ({ path, cure }) =>
+        MEANT.exec(cure)
+          ?.slice(1)
+          .map((key) => beside(path, key)) ?? [],
+    ),
+  )
+  return found.filter(({ path, message }) => !message.endsWith(MISSING) || !meant.has(path))
+}
+
+/** Made when a file is wrong for the first time, and kept: it takes longer than reading one. */
+let made: JsonSchema | null = null
+function schemaOnce(): JsonSchema {
+  made ??= gatewayJsonSchema()
+  return made
+}
+
+const MISSING = '` is missing'
+const MEANT = /^did you mean `([^`]+)`\?/
+
+function beside(path: string, key: string): string {
+  return path.slice(0, path.lastIndexOf('.') + 1) + key
 }
 
 interface Scene {
@@ -46,7 +88,7 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
   const expected = exampleCure(scene.schema, path)
   switch (issue.code) {
     case 'unrecognized_keys':
-      if (isMixed(value, path)) return at(mixedTrouble(value))
+      if (isMixed(value, path, scene)) return at(mixedTrouble(value))
       return issue.keys.map((key) => issueAt(scene.places, [...path, key], unknownKey(key, path, scene)))
     case 'invalid_union':
       return explainUnion(issue, path, value, scene)
@@ -58,13 +100,16 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
     case 'invalid_value':
       if (value === undefined) return at(missing(path, expected))
       return at(wordTrouble(value, issue.values.map(String)))
+    case 'too_small':
+    case 'too_big':
+      return at({ message: sizeTrouble(issue, value), cure: expected })
     case 'invalid_type':
       if (value === undefined) return at(missing(path, expected))
       if (issue.message.startsWith('expected'))
         return at({ message: `${issue.message}, found ${kindOf(value)}`, cure: expected })
       return at({
         message: `expected ${TYPES[issue.expected] ?? issue.expected}, found ${kindOf(value)}`,
-        cure: expected,
+        cure: typeCure(issue.expected, value, path, expected),
       })
     case 'custom':
       // What a map asks for cannot be judged while its keys are not understood.
@@ -77,7 +122,7 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
 function missing(path: Path, expected: string): Trouble {
   const key = String(path.at(-1) ?? '')
   return {
-    message: `the key \`${key}\` is missing`,
+    message: `the key \`${key}${MISSING}`,
     cure: expected === '' ? `add \`${key}\`` : expected,
     isAboutKey: true,
   }
@@ -91,34 +136,70 @@ const TYPES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 }
 
+function typeCure(type: string, value: unknown, path: Path, expected: string): string {
+  if (isAccess(path) && path.some((step) => step === 'any' || step === 'not')) {
+    return 'words such as `login` stand alone; write a requirement here, such as `{ role: editor }`'
+  }
+  const isList = Array.isArray(value) && (type === 'record' || type === 'object')
+  return isList ? `write the entries as keys, without \`- \`${expected === '' ? '' : `: ${expected}`}` : expected
+}
+
+function sizeTrouble(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, value: unknown): string {
+  if (issue.message.startsWith('expected')) return issue.message
+  const [most, bound] = issue.code === 'too_big' ? ['at most', issue.maximum] : ['at least', issue.minimum]
+  if (issue.origin === 'string') return `expected ${most} ${bound} characters`
+  if (issue.origin === 'array')
+    return `expected ${most} ${bound} ${Number(bound) === 1 ? 'entry' : 'entries'} in this list`
+  return `expected ${most} ${bound}, found ${kindOf(value)}`
+}
+
 /** Of the forms a value may take, the one it was meant to have is the one of its own kind. */
 function explainUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unknown, scene: Scene): Issue[] {
-  if (isMixed(value, path)) return [issueAt(scene.places, path, mixedTrouble(value))]
-  const options = issue.errors.filter(
-    (option) => !option.some((inner) => inner.path.length === 0 && isOtherKind(inner)),
+  if (isMixed(value, path, scene)) return [issueAt(scene.places, path, mixedTrouble(value))]
+  const all = formsOf(issue)
+  const options = all.filter((option) => !option.some((inner) => inner.path.length === 0 && isOtherKind(inner)))
+  const words = all.flatMap((option) =>
+    option.flatMap((inner) =>
+      inner.code === 'invalid_value' && inner.path.length === 0 ? inner.values.map(String) : [],
+    ),
   )
-  const ranked = (options.length > 0 ? options : issue.errors).toSorted((a, b) => weight(a, value) - weight(b, value))
+  if (typeof value === 'string' && words.length > 0) {
+    const shape = options.flat().find((inner) => inner.path.length === 0 && inner.code !== 'invalid_value')
+    const isWord = shape === undefined || nearest(value, words) !== null || LATER_VALUES.has(value)
+    if (isWord) return [issueAt(scene.places, path, wordTrouble(value, words))]
+    const others = `or write ${words.map((word) => `\`${word}\``).join(', ')}`
+    const example = exampleCure(scene.schema, path)
+    const cure = example === '' ? others : `${example}, ${others}`
+    return [issueAt(scene.places, path, { message: shape.message, cure })]
+  }
+  const ranked = (options.length > 0 ? options : all).toSorted((a, b) => weight(a, value) - weight(b, value))
   const chosen = ranked[0] ?? []
-  if (options.length === 0 && chosen.length > 0) {
-    const words = issue.errors.flatMap((option) =>
-      option.flatMap((inner) => (inner.code === 'invalid_value' ? inner.values.map(String) : [])),
-    )
-    if (words.length > 0) return [issueAt(scene.places, path, wordTrouble(value, words))]
+  if (options.length === 0 && chosen.length > 0 && words.length > 0) {
+    const trouble = wordTrouble(value, words)
+    return [issueAt(scene.places, path, { ...trouble, cure: trouble.cure || exampleCure(scene.schema, path) })]
   }
   return chosen.flatMap((inner) => explainOne(inner, path, scene))
+}
+
+/** The forms of a union, those of unions in it among them. */
+function formsOf({ errors }: z.core.$ZodIssueInvalidUnion): readonly (readonly ZodIssue[])[] {
+  return errors.flatMap((option) => {
+    const [only] = option
+    const isNested = option.length === 1 && only?.code === 'invalid_union' && only.path.length === 0
+    return isNested ? formsOf(only) : [option]
+  })
 }
 
 function isOtherKind(issue: ZodIssue): boolean {
   return issue.code === 'invalid_type' || (issue.code === 'invalid_value' && typeof issue.input === 'object')
 }
 
-const REQUIREMENT_KEYS: readonly string[] = ['role', 'scope', 'email', 'with', 'when']
-
 /** Method keys and requirement keys in one map: it cannot be told which requirement is for which method. */
-function isMixed(value: unknown, path: Path): value is Readonly<Record<string, unknown>> {
+function isMixed(value: unknown, path: Path, scene: Scene): value is Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || !isAccess(path)) return false
   const keys = Object.keys(value)
-  return keys.some(isMethodKey) && keys.some((key) => REQUIREMENT_KEYS.includes(key) || Object.hasOwn(LATER_KEYS, key))
+  const known = knownKeys(scene.schema, path)
+  return keys.some(isMethodKey) && keys.some((key) => known.includes(key) || nearest(key, known) !== null)
 }
 
 function mixedTrouble(value: Readonly<Record<string, unknown>>): Trouble {
@@ -148,30 +229,57 @@ function unknownKey(key: string, path: Path, scene: Scene): Trouble {
 }
 
 function keyTrouble(key: string, parent: Path, message: string, scene: Scene): Trouble {
-  const later = Object.hasOwn(LATER_KEYS, key) ? LATER_KEYS[key]! : null
-  if (later !== null && !isNamedByUser(parent)) {
-    return { message: `\`${key}\` is not available yet`, cure: later === '' ? 'remove it' : later, isAboutKey: true }
-  }
-  if (isNamedByUser(parent))
+  if (hasOwnKeys(scene.schema, parent))
     return { message: `\`${key}\`: ${message}`, cure: exampleCure(scene.schema, parent), isAboutKey: true }
+  if (LATER_KEYS.has(key)) return { message: `\`${key}\` is not available yet`, cure: 'remove it', isAboutKey: true }
   if (/^(?:CONNECT|TRACE|TRACK)$/.test(key)) {
     return { message: `${key} is always refused`, cure: 'remove it', isAboutKey: true }
   }
-  const known = [...knownKeys(scene.schema, parent), ...(isAccess(parent) ? METHOD_WORDS : [])]
-  const guess = nearest(key, known) ?? (isAccess(parent) ? nearestMethod(key) : null)
-  const list = known.length === 0 ? '' : `known here: ${known.join(', ')}`
-  return {
-    message: `unknown key \`${key}\``,
-    cure: guess === null ? list : `did you mean \`${guess}\`? ${list}`,
-    isAboutKey: true,
+  const isWithMethods = isMethodMap(parent)
+  const known = [...knownKeys(scene.schema, parent), ...(isWithMethods ? METHOD_WORDS : [])]
+  const elsewhere = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key]! : null
+  const meant = elsewhere === null ? null : /^write `(\w+)`/.exec(elsewhere)?.[1]
+  if (elsewhere !== null && (meant === undefined || known.includes(meant!))) {
+    return { message: `unknown key \`${key}\``, cure: elsewhere, isAboutKey: true }
   }
+  const homes = homesOf(key, parent, scene)
+  const guess = nearest(key, known) ?? (isWithMethods ? nearestMethod(key) : null)
+  if (guess !== null) {
+    const also = homes === null ? '' : ` \`${key}\` itself is a key of ${homes}`
+    return { message: `unknown key \`${key}\``, cure: `did you mean \`${guess}\`?${also}`, isAboutKey: true }
+  }
+  if (homes !== null)
+    return { message: `\`${key}\` does not stand here`, cure: `it is a key of ${homes}`, isAboutKey: true }
+  const cure = known.length === 0 ? '' : `known here: ${known.join(', ')}`
+  return { message: `unknown key \`${key}\``, cure, isAboutKey: true }
+}
+
+const HOMES: readonly (readonly [name: string, path: Path])[] = [
+  ['the file', []],
+  ['a route', ['routes', '/']],
+  ['`access`', ['routes', '/', 'access']],
+  ['an upstream', ['upstreams', 'a']],
+  ['`defaults`', ['defaults']],
+  ['`login`', ['login']],
+  ['`store`', ['store']],
+]
+
+/** Where else a key would be known: one that stands a level too high or too low is the commonest slip of indentation. */
+function homesOf(key: string, parent: Path, { schema }: Scene): string | null {
+  if (parent[0] === 'people' || parent[0] === 'tests') return null
+  const found = HOMES.filter(([, path]) => knownKeys(schema, path).includes(key)).map(([name]) => name)
+  return found.length === 0 ? null : found.join(' and of ')
 }
 
 function wordTrouble(value: unknown, known: readonly string[]): Trouble {
   const list = known.map((word) => `\`${word}\``).join(', ')
+  if (known.length === 1 && known[0] === 'true') {
+    return { message: `expected \`true\`, found ${shown(value)}`, cure: 'write `true`, or leave the key out' }
+  }
   if (typeof value !== 'string') return { message: `expected ${list}, found ${kindOf(value)}`, cure: '' }
   if (LATER_VALUES.has(value)) return { message: `\`${value}\` is not available yet`, cure: `use one of ${list}` }
   const guess = nearest(value, known)
+  if (known.length === 1) return { message: `expected ${list}, found ${shown(value)}`, cure: '' }
   return {
     message: `\`${value.slice(0, 64)}\` is not one of ${list}`,
     cure: guess === null ? '' : `did you mean \`${guess}\`?`,
@@ -196,16 +304,15 @@ function hasMethodKey(value: unknown): boolean {
   )
 }
 
-function isAccess(path: Path): boolean {
-  return path.includes('access')
+/** At or within what a route asks of its caller. */
+function isAccess([section, name, key]: Path): boolean {
+  if (section === 'defaults') return name === 'access'
+  return section === 'routes' && (key === 'access' || key === 'proposed')
 }
 
-const NAMED_BY_USER: readonly unknown[] = ['upstreams', 'routes', 'tokens']
-
-/** Maps whose keys are the author's own names. */
-function isNamedByUser(path: Path): boolean {
-  const last = path.at(-1)
-  return (path.length === 1 && NAMED_BY_USER.includes(last)) || last === 'identity' || last === 'require'
+/** Where methods may be keys: at the top of `access`, never deeper. */
+function isMethodMap(path: Path): boolean {
+  return isAccess(path) && path.length === (path[0] === 'defaults' ? 2 : 3)
 }
 
 function isMisread(value: unknown, path: Path, scene: Scene): boolean {
@@ -216,22 +323,43 @@ function isMisread(value: unknown, path: Path, scene: Scene): boolean {
 
 /** `for example` from the schema's own examples. */
 function exampleCure(schema: JsonSchema, path: Path): string {
-  let node: unknown = schema
-  for (const step of path) {
-    if (typeof node !== 'object' || node === null) return ''
-    const { properties, additionalProperties, items } = node as Record<string, unknown>
-    node =
-      typeof step === 'number'
-        ? items
-        : ((properties as Record<string, unknown> | undefined)?.[step] ?? additionalProperties)
-  }
-  if (typeof node !== 'object' || node === null) return ''
-  const { examples } = node as { examples?: unknown }
-  const [first] = Array.isArray(examples) ? examples : []
   const key = path.at(-1)
-  if (first === undefined || typeof key !== 'string' || key.startsWith('/')) return ''
-  return `for example \`${key}: ${typeof first === 'string' ? first : JSON.stringify(first)}\``
+  if (typeof key !== 'string') return ''
+  const parent = path.slice(0, -1)
+  // What the author named has its example in that of the map it stands in.
+  if (hasOwnKeys(schema, parent)) {
+    const [entry] = Object.values(firstExample(schema, parent, true) ?? {})
+    return entry === undefined ? '' : `for example \`${key}: ${inYaml(entry)}\``
+  }
+  const example = firstExample(schema, path)
+  return example === undefined ? '' : `for example \`${key}: ${inYaml(example)}\``
 }
+
+function firstExample(schema: JsonSchema, path: Path, isMapWanted = false): unknown {
+  const all = schemasAt(schema, path).flatMap(({ examples }) =>
+    Array.isArray(examples) ? (examples as unknown[]) : [],
+  )
+  return all.find((example) => !isMapWanted || (typeof example === 'object' && !Array.isArray(example)))
+}
+
+/** As the file would have it: without the quotes that JSON needs and YAML does not. */
+function inYaml(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(inYaml).join(', ')}]`
+  if (typeof value === 'object' && value !== null) {
+    return `{ ${Object.entries(value)
+      .map(([key, item]) => `${key}: ${inYaml(item)}`)
+      .join(', ')} }`
+  }
+  if (typeof value !== 'string') return JSON.stringify(value)
+  return /[{}[\],#&*!|>'"%@`]|^$|: /.test(value) || /^(?:\d|true$|false$|null$)/.test(value) ? quoted(value) : value
+}
+
+function quoted(value: string): string {
+  return PLAIN_NUMBERED.test(value) ? value : JSON.stringify(value)
+}
+
+/** Begins with a digit, and is text all the same. */
+const PLAIN_NUMBERED = /^\d+(?:\.\d+)*[a-zA-Z/:][\w/. :-]*$/
 
 function valueAt(tree: unknown, path: Path): unknown {
   let value = tree
@@ -240,6 +368,10 @@ function valueAt(tree: unknown, path: Path): unknown {
     value = (value as Record<string | number, unknown>)[step]
   }
   return value
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `\`${value.slice(0, 64)}\`` : kindOf(value)
 }
 
 function kindOf(value: unknown): string {

@@ -23,12 +23,25 @@ export interface Place {
   readonly length: number
 }
 
-/** Where each key and value of a policy stands in its file. */
-export interface Places {
+/** One file of a policy. */
+export interface Source {
+  /** As it is printed in messages. */
   readonly file: string
+  /** As it names a place: `gateway.yaml`, or an included file relative to that one's folder. */
+  readonly name: string
   readonly lines: readonly string[]
-  /** By `pathKey`: the value's place, and for an entry of a map its key's. */
-  readonly at: ReadonlyMap<string, { readonly key: Place | null; readonly value: Place }>
+}
+
+export interface Placed {
+  /** Of an entry of a map. */
+  readonly key: Place | null
+  readonly value: Place
+  readonly source: Source
+}
+
+/** Where each key and value of a policy stands, by `pathKey`. The file is the one that includes the others. */
+export interface Places extends Source {
+  readonly at: ReadonlyMap<string, Placed>
 }
 
 export interface Trouble {
@@ -44,57 +57,105 @@ export function pathKey(path: Path): string {
   return JSON.stringify(path)
 }
 
-/** An issue at a path, or at the nearest place above it that the file has. */
+/** An issue at a path, or at the nearest place above it that a file has. */
 export function issueAt(places: Places | undefined, path: Path, trouble: Trouble): Issue {
   const { message, cure } = trouble
   const shown = path.join('.')
-  const place = places === undefined ? null : placeOf(places, path, trouble.isAboutKey === true)
-  if (places === undefined || place === null) {
+  const found = places === undefined ? null : placeOf(places, path, trouble.isAboutKey === true)
+  if (found === null) {
     return { file: places?.file ?? 'policy', line: 0, column: 0, length: 0, path: shown, message, cure, source: '' }
   }
-  const line = places.lines[place.line - 1] ?? ''
-  const source = trouble.isSecret === true ? `${mask(line.slice(0, place.column - 1))}***` : mask(line)
-  return { file: places.file, ...place, path: shown, message, cure, source }
+  const { place, source } = found
+  const line = source.lines[place.line - 1] ?? ''
+  const visible = trouble.isSecret === true ? `${mask(line.slice(0, place.column - 1))}***` : mask(line)
+  return { file: source.file, ...place, path: shown, message, cure, source: visible }
 }
 
-/** `gateway.yaml:12` for the key at a path. */
+/** `gateway.yaml:12` or `routes/books.yaml:3`, for the key at a path. */
 export function placeName(places: Places | undefined, path: Path): string {
-  const place = places === undefined ? null : placeOf(places, path, true)
-  if (places === undefined || place === null) return 'policy'
-  return `${places.file.slice(places.file.lastIndexOf('/') + 1)}:${place.line}`
+  const found = places === undefined ? null : placeOf(places, path, true)
+  return found === null ? 'policy' : `${found.source.name}:${found.place.line}`
 }
 
-function placeOf(places: Places, path: Path, isAboutKey: boolean): Place | null {
+function placeOf(places: Places, path: Path, isAboutKey: boolean): { place: Place; source: Source } | null {
   for (let length = path.length; length >= 0; length -= 1) {
     const found = places.at.get(pathKey(path.slice(0, length)))
     if (found === undefined) continue
-    return (isAboutKey || length < path.length) && found.key !== null ? found.key : found.value
+    const { key, value, source } = found
+    return { place: (isAboutKey || length < path.length) && key !== null ? key : value, source }
   }
   return null
 }
 
-/** Every issue in the order of the file, ready for a terminal. */
-export function formatIssues(issues: readonly Issue[]): string {
-  const sorted = issues.toSorted((a, b) => a.line - b.line || a.column - b.column)
-  return sorted.map(formatIssue).join('\n\n')
+/** What a part of a message is, for whoever gives it a colour. */
+export type Style = 'place' | 'error' | 'warning' | 'caret' | 'quiet'
+export type Paint = (style: Style, text: string) => string
+
+const PLAIN: Paint = (_, text) => text
+
+/** Every issue in the order of its file, ready for a terminal. */
+export function formatIssues(issues: readonly Issue[], paint: Paint = PLAIN, severity?: 'error' | 'warning'): string {
+  // A mistake is mended where it stands; warnings that are alike most often have one cause.
+  const groups = severity === 'warning' ? alike(inOrder(issues)) : inOrder(issues).map((issue) => [issue])
+  const shown = groups.slice(0, ISSUES_SHOWN_MAX).map(([first, ...rest]) => {
+    return [formatIssue(first!, paint, severity), ...(rest.length > 0 ? [moreLike(rest)] : [])].join('\n')
+  })
+  const more = groups.length - shown.length
+  return [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('\n\n')
 }
 
-function formatIssue({ file, line, column, length, path, message, cure, source }: Issue): string {
-  const head =
-    line === 0 ? `${file}  ${path === '' ? '' : `${path}: `}${message}` : `${file}:${line}:${column}  ${message}`
+/** Nobody reads on; one slip in a template makes a thousand of them. */
+const ISSUES_SHOWN_MAX = 100
+
+function alike(issues: readonly Issue[]): readonly (readonly Issue[])[] {
+  const groups = new Map<string, Issue[]>()
+  for (const issue of issues) {
+    const key = pathKey([issue.file, issue.message, issue.cure])
+    const known = groups.get(key)
+    if (known === undefined) groups.set(key, [issue])
+    else known.push(issue)
+  }
+  return [...groups.values()]
+}
+
+const LINES_SHOWN_MAX = 10
+
+function moreLike(issues: readonly Issue[]): string {
+  const lines = [...new Set(issues.map(({ line }) => line))]
+  const shown = lines.slice(0, LINES_SHOWN_MAX).join(', ')
+  const more = lines.length > LINES_SHOWN_MAX ? ', ...' : ''
+  return `  and ${issues.length} more like it: line${lines.length === 1 ? '' : 's'} ${shown}${more}`
+}
+
+export function inOrder(issues: readonly Issue[]): Issue[] {
+  const fileAt = new Map<string, number>()
+  for (const { file } of issues) if (!fileAt.has(file)) fileAt.set(file, fileAt.size)
+  return issues.toSorted((a, b) => fileAt.get(a.file)! - fileAt.get(b.file)! || a.line - b.line || a.column - b.column)
+}
+
+function formatIssue(issue: Issue, paint: Paint, severity: 'error' | 'warning' = 'error'): string {
+  const { file, line, column, length, path, message, cure, source } = issue
+  const place = line === 0 ? file : `${file}:${line}:${column}`
+  const where = line === 0 && path !== '' ? `${path}: ` : ''
+  const label = severity === 'warning' ? `${paint('warning', 'warning:')} ` : ''
   const number = String(line)
   const gutter = ' '.repeat(number.length)
-  const shown = source.length > SOURCE_CHARS_MAX ? `${source.slice(0, SOURCE_CHARS_MAX)}...` : source
-  const isCaretShown = source !== '' && column <= SOURCE_CHARS_MAX
-  const caret = '^'.repeat(Math.max(1, Math.min(length, source.length - column + 1)))
-  const lines = [head]
-  if (source !== '') lines.push(`  ${number} | ${shown}`)
-  if (isCaretShown) lines.push(`  ${gutter} | ${' '.repeat(column - 1)}${caret}`)
-  if (cure !== '') lines.push(`  cure: ${cure.replaceAll('\n', '\n  ')}`)
+  // Of a long line, the part that the mistake is in.
+  const from = column + length > SOURCE_CHARS_MAX ? Math.max(0, column - 1 - CHARS_BEFORE) : 0
+  const head = from > 0 ? '...' : ''
+  const tail = source.length > from + SOURCE_CHARS_MAX ? '...' : ''
+  const shown = `${head}${source.slice(from, from + SOURCE_CHARS_MAX)}${tail}`
+  const at = column - 1 - from + head.length
+  const caret = '^'.repeat(Math.max(1, Math.min(length, shown.length - tail.length - at)))
+  const lines = [`${paint('place', place)}  ${label}${paint(severity, `${where}${message}`)}`]
+  if (source !== '') lines.push(`${paint('quiet', `  ${number} |`)} ${shown}`)
+  if (source !== '') lines.push(`${paint('quiet', `  ${gutter} |`)} ${' '.repeat(at)}${paint('caret', caret)}`)
+  if (cure !== '') lines.push(`  ${paint('quiet', 'cure:')} ${cure.replaceAll('\n', '\n  ')}`)
   return lines.join('\n')
 }
 
 const SOURCE_CHARS_MAX = 160
+const CHARS_BEFORE = 80
 
 /** A line as it may be printed: passwords in URLs and literals beside a secret's name are hidden, references are not. */
 export function mask(line: string): string {

@@ -2,6 +2,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { z } from 'zod'
+import { INCLUDED_SECTIONS } from './include.ts'
+import type { Path } from './issues.ts'
 import { GatewayConfig } from './schema.ts'
 
 export interface JsonSchema {
@@ -32,21 +34,43 @@ export function gatewayJsonSchema(): JsonSchema {
   return allowReferences(JSON.parse(JSON.stringify(titled)) as JsonSchema)
 }
 
+/** What an included file may be, for editors too: config/include.ts reads the same sections. */
+export function includedJsonSchema(): JsonSchema {
+  const { $schema, properties: all, $defs } = gatewayJsonSchema()
+  const sections = all as Mutable
+  return {
+    $schema,
+    title: 'Postern policy, an included file',
+    description: 'A part of a policy: the main file names it under `include`.',
+    type: 'object',
+    properties: Object.fromEntries(INCLUDED_SECTIONS.map((name) => [name, sections[name]])),
+    additionalProperties: false,
+    $defs,
+  }
+}
+
 /** Wraps the value schemas of secrets and addresses, so that an editor accepts `${env:NAME}` where the gateway does. */
 function allowReferences(schema: JsonSchema): JsonSchema {
   const root = schema as Mutable
-  const { origin, listen, store, upstreams } = properties(root)
+  const { origin, listen, store, upstreams, tokens, admin } = properties(root)
   const stored = properties(store)
-  const upstream = upstreams!.additionalProperties as Mutable
-  const options = (upstream.anyOf as Mutable[])[1]!
   for (const name of ['database', 'redis']) orReference(stored[name]!)
   onlyReference(stored.secret!)
   onlyReference(stored.secrets!.items as Mutable)
   orReference(origin!)
   orReference(listen!)
-  orReference(properties(options).url!)
-  const [plain] = upstream.anyOf as Mutable[]
-  orReference(plain!)
+  orReference(properties(admin).listen!)
+  const issuer = properties(tokens!.additionalProperties as Mutable)
+  const introspection = properties(issuer.introspection)
+  orReference(issuer.issuer!)
+  orReference(issuer.jwks!)
+  orReference(introspection.url!)
+  onlyReference(introspection.clientSecret!)
+  const [plain, options] = (upstreams!.additionalProperties as Mutable).anyOf as Mutable[]
+  const { url } = properties(options)
+  const [one, many] = url!.anyOf as Mutable[]
+  const [server, weighted] = (many!.items as Mutable).anyOf as Mutable[]
+  for (const address of [plain, one, server, properties(weighted).url]) orReference(address!)
   return root
 }
 
@@ -74,20 +98,39 @@ function onlyReference(schema: Mutable): void {
 }
 
 /** Names of the keys a map at this path may have; empty where any key may stand. */
-export function knownKeys(schema: JsonSchema, path: readonly (string | number)[]): readonly string[] {
-  let found = branches(schema)
-  for (const step of path) {
-    found = found.flatMap((branch) => {
-      if (typeof step === 'number') return branches(branch.items)
-      return branches(properties(branch as Mutable)[step] ?? branch.additionalProperties)
-    })
-  }
-  return [...new Set(found.flatMap((branch) => Object.keys(properties(branch as Mutable))))]
+export function knownKeys(schema: JsonSchema, path: Path): readonly string[] {
+  const keys = schemasAt(schema, path).flatMap((branch) => Object.keys(properties(branch as Mutable)))
+  return [...new Set(keys)]
 }
 
-/** A schema and, where it is a union, each of its members. */
-function branches(schema: unknown): JsonSchema[] {
+/** The author chooses the keys of a map at this path. */
+export function hasOwnKeys(schema: JsonSchema, path: Path): boolean {
+  const maps = schemasAt(schema, path).filter(({ type }) => type === 'object')
+  return maps.length > 0 && maps.every((map) => map.properties === undefined)
+}
+
+/** The schemas that a value at this path may satisfy, with references and unions resolved. */
+export function schemasAt(schema: JsonSchema, path: Path): readonly JsonSchema[] {
+  let found = branches(schema, schema)
+  for (const step of path) {
+    found = found.flatMap((branch) => {
+      if (typeof step === 'number') return branches(branch.items, schema)
+      const own = properties(branch as Mutable)
+      return branches(Object.hasOwn(own, step) ? own[step] : branch.additionalProperties, schema)
+    })
+  }
+  return found
+}
+
+/** A schema, what it refers to and, where it is a union, each of its members. */
+function branches(schema: unknown, root: JsonSchema): JsonSchema[] {
   if (typeof schema !== 'object' || schema === null) return []
-  const { anyOf } = schema as JsonSchema
-  return [schema as JsonSchema, ...(Array.isArray(anyOf) ? anyOf.flatMap(branches) : [])]
+  const { anyOf, $ref } = schema as JsonSchema
+  const named = typeof $ref === 'string' ? definition($ref, root) : undefined
+  const inner = [...(Array.isArray(anyOf) ? anyOf : []), ...(named === undefined ? [] : [named])]
+  return [schema as JsonSchema, ...inner.flatMap((one) => branches(one, root))]
+}
+
+export function definition(reference: string, { $defs }: JsonSchema): JsonSchema | undefined {
+  return ($defs as Readonly<Record<string, JsonSchema>> | undefined)?.[reference.replace('#/$defs/', '')]
 }

@@ -1,10 +1,10 @@
 /** What an address or host of the policy says about the network it is in: loopback, private, or anywhere. */
 
-import { compileTrust, parseAddress } from '../http/address.ts'
+import { compileNetworks, parseAddress } from '../http/address.ts'
 
-const isLoopbackAddress = compileTrust(['127.0.0.0/8', '::1/128'])
+const isLoopbackAddress = compileNetworks(['127.0.0.0/8', '::1/128'])
 /** RFC 1918, RFC 4193, link-local and RFC 6598 (what carriers and overlay networks use). */
-const isPrivateAddress = compileTrust([
+const isPrivateAddress = compileNetworks([
   ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '100.64.0.0/10'],
   ...['fc00::/7', 'fe80::/10'],
 ])

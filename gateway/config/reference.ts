@@ -1,10 +1,11 @@
 /** The reference of the policy file, one row per key, from the same schema that parses it: config/README.md holds its output. */
 
-import { gatewayJsonSchema, type JsonSchema } from './json-schema.ts'
+import { definition, gatewayJsonSchema, type JsonSchema } from './json-schema.ts'
 
 /** A Markdown table of every key. `<name>` stands for a name the author chooses. */
 export function referenceTable(): string {
-  const rows = [...keysOf(gatewayJsonSchema(), '')].map(({ key, description, standard, example }) => {
+  const schema = gatewayJsonSchema()
+  const rows = [...keysOf(schema, '', schema)].map(({ key, description, standard, example }) => {
     return `| \`${key}\` | ${escapePipes(description)} | ${code(standard)} | ${code(example)} |`
   })
   return ['| key | meaning | default | example |', '|---|---|---|---|', ...rows].join('\n')
@@ -17,8 +18,11 @@ interface Row {
   readonly example: string
 }
 
-function* keysOf(schema: JsonSchema, prefix: string): Generator<Row> {
-  const { properties, additionalProperties, anyOf } = schema
+/** Maps whose entries have keys worth a row each. */
+const NAMED = new Set(['upstreams.', 'routes.', 'tokens.', 'people.'])
+
+function* keysOf(schema: JsonSchema, prefix: string, root: JsonSchema): Generator<Row> {
+  const { properties, additionalProperties, items, anyOf, $ref } = schema
   for (const [name, property] of Object.entries(asSchema(properties))) {
     const child = asSchema(property)
     const key = prefix + name
@@ -28,13 +32,18 @@ function* keysOf(schema: JsonSchema, prefix: string): Generator<Row> {
       standard: inline(child.default),
       example: inline(Array.isArray(child.examples) ? child.examples[0] : undefined),
     }
-    // What a route asks for is said once, at the route.
-    if (key !== 'defaults.access') yield* keysOf(child, `${key}.`)
+    // What a route asks for is said once, at its `access`; what `any` and `not` hold is the same again.
+    if (!ACCESS_ELSEWHERE.test(key)) yield* keysOf(child, `${key}.`, root)
   }
   const named = asSchema(additionalProperties)
-  if (prefix === 'upstreams.' || prefix === 'routes.' || prefix === 'tokens.') yield* keysOf(named, `${prefix}<name>.`)
-  if (Array.isArray(anyOf)) for (const branch of anyOf) yield* keysOf(asSchema(branch), prefix)
+  if (NAMED.has(prefix)) yield* keysOf(named, `${prefix}<name>.`, root)
+  if (prefix === 'tests.' || prefix.endsWith('.url.'))
+    yield* keysOf(asSchema(items), prefix.replace(/\.$/, '[].'), root)
+  if (typeof $ref === 'string') yield* keysOf(definition($ref, root) ?? {}, prefix, root)
+  if (Array.isArray(anyOf)) for (const branch of anyOf) yield* keysOf(asSchema(branch), prefix, root)
 }
+
+const ACCESS_ELSEWHERE = /^defaults\.access$|\.proposed$|\.access\.(?:any|not)$/
 
 function asSchema(value: unknown): JsonSchema {
   return typeof value === 'object' && value !== null ? (value as JsonSchema) : {}

@@ -5,12 +5,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { z } from 'zod'
-import { DIALECTS, IDENTITY_CLAIMS, type IdentityPreset } from '../transform/identity.ts'
 import { AccessConfig } from './access-schema.ts'
 import { Keys, Tokens } from './credentials-schema.ts'
-import { byteSize, duration, rate } from './units.ts'
-
-const IDENTITY_PRESETS = Object.keys(DIALECTS) as IdentityPreset[]
+import { INCLUDE_GLOB, INCLUDE_WORDS } from './include.ts'
+import { People, Tests } from './people-schema.ts'
+import { Body, Limits, RouteConfig, Timeout } from './route-schema.ts'
+import { duration, rate } from './units.ts'
+import { UpstreamConfig } from './upstream-schema.ts'
 
 const DAY_MS = 86_400_000
 
@@ -131,128 +132,17 @@ const Login = z.strictObject({
     .meta({ description: 'Limits on guessing.', examples: [{ signIn: '10/min', signUp: '5/min' }] }),
 })
 
-const UpstreamUrl = z.string().regex(/^https?:\/\/[^\s/?#@\\]+\/?$/i, {
-  error: 'expected scheme, host and port alone, such as `http://127.0.0.1:9000`',
-})
-const Identity = z.union([
-  z.enum(IDENTITY_PRESETS),
-  z.record(
-    z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, { error: 'expected a header name of letters, digits and `-`' }),
-    z.enum(IDENTITY_CLAIMS),
-  ),
-])
-
-const UpstreamOptions = z.strictObject({
-  url: UpstreamUrl.meta({ description: 'Scheme, host and port of the upstream.', examples: ['http://127.0.0.1:9000'] }),
-  identity: Identity.default('forwarded').meta({
-    description: 'How the upstream is told who calls: a preset, `none`, or a map of header to claim.',
-    examples: ['forwarded', { 'X-User-Id': 'id', 'X-User-Email': 'email' }],
-  }),
-  assertion: z
-    .boolean()
-    .default(true)
-    .meta({
-      description: 'Sign who calls in X-Postern-Assertion, so that the upstream can have proof.',
-      examples: [true],
-    }),
-  paths: z
-    .enum(['lenient', 'exact'])
-    .default('lenient')
-    .meta({
-      description: '`exact`: the upstream reads paths literally, so ambiguous spellings are let through.',
-      examples: ['exact'],
-    }),
-  host: z
-    .enum(['public', 'upstream'])
-    .default('public')
-    .meta({
-      description: 'The Host the upstream sees: the public one, or its own.',
-      examples: ['public'],
-    }),
-  allowPlainHttpUpstream: z
-    .boolean()
-    .default(false)
-    .meta({
-      description:
-        'Allows http:// to an upstream outside loopback and private networks: identity travels in the clear.',
-      examples: [false],
-    }),
-})
-
-export const UpstreamConfig = z.union([UpstreamUrl.transform((url) => UpstreamOptions.parse({ url })), UpstreamOptions])
-
-/** What a strip rule removes and a route may let through again. Never an identity header, never framing. */
-const REQUEST_HEADERS = ['Authorization', 'X-API-Key'] as const
-const RESPONSE_HEADERS = [
-  'Alt-Svc',
-  'Clear-Site-Data',
-  'NEL',
-  'Report-To',
-  'Reporting-Endpoints',
-  'Service-Worker-Allowed',
-] as const
-
-const Body = byteSize(64 * 1024 ** 3)
-const Timeout = duration(1, DAY_MS)
-
-export const RouteConfig = z.strictObject({
-  to: z
-    .string()
-    .optional()
-    .meta({ description: 'The upstream, by its name under `upstreams`.', examples: ['books'] }),
-  access: AccessConfig.optional().meta({
-    description: 'Who may come in. Absent: `defaults.access`.',
-    examples: ['login'],
-  }),
-  body: Body.optional().meta({ description: 'Longest request body.', examples: ['10MiB'] }),
-  timeout: Timeout.optional().meta({
-    description: 'Longest silence of the upstream, its first byte included.',
-    examples: ['5m'],
-  }),
-  serviceWorker: z
-    .enum(['allow'])
-    .optional()
-    .meta({
-      description: 'Lets browsers register service workers from this route.',
-      examples: ['allow'],
-    }),
-  sharedCache: z
-    .enum(['allow'])
-    .optional()
-    .meta({
-      description: 'Lets answers made for somebody leave with the caching the upstream gave them.',
-      examples: ['allow'],
-    }),
-  allowHeaderNames: z
-    .array(
-      z.string().regex(/^(?=.*[^A-Za-z0-9-])[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, {
-        error: 'expected a literal header name that holds a character outside letters, digits and `-`',
-      }),
-    )
-    .max(32)
-    .default([])
-    .meta({
-      description: 'Header names with `_` or `.` that are let through; all others are dropped.',
-      examples: [['X_Legacy']],
-    }),
-  allowRequestHeaders: z
-    .array(z.enum(REQUEST_HEADERS))
-    .default([])
-    .meta({
-      description: 'Credentials of the client that this route passes on to the upstream.',
-      examples: [['Authorization']],
-    }),
-  allowResponseHeaders: z
-    .array(z.enum(RESPONSE_HEADERS))
-    .default([])
-    .meta({
-      description: 'Headers of the upstream that are otherwise removed because they act on the whole origin.',
-      examples: [['Clear-Site-Data']],
-    }),
-})
-
 export const GatewayConfig = z.strictObject({
   version: z.literal(1).meta({ description: 'Version of this language.', examples: [1] }),
+  include: z
+    .array(z.string().regex(INCLUDE_GLOB, { error: INCLUDE_WORDS }))
+    .max(64)
+    .default([])
+    .meta({
+      description:
+        'More files of this policy, by globs relative to this one. They may hold `tokens`, `upstreams`, `routes`, `people` and `tests`; no name stands twice.',
+      examples: [['routes/*.yaml']],
+    }),
   origin: Origin.meta({
     description: 'The one public URL: cookies, redirects, CSRF, WebSocket Origin and the issuer of what we sign.',
     examples: ['https://books.example.com'],
@@ -319,6 +209,10 @@ export const GatewayConfig = z.strictObject({
         description: 'Access of routes that name none; `deny` unless written.',
         examples: ['deny'],
       }),
+      limit: Limits.default([]).meta({
+        description: 'Limits of every route, counted over all of them together; `none` on a route removes them there.',
+        examples: ['300/min per ip'],
+      }),
       body: Body.prefault('1MiB').meta({ description: 'Longest request body.', examples: ['1MiB'] }),
       timeout: Timeout.prefault('30s').meta({ description: 'Longest silence of an upstream.', examples: ['30s'] }),
     })
@@ -330,20 +224,41 @@ export const GatewayConfig = z.strictObject({
         .union([z.literal('off'), rate()])
         .prefault('1000/s')
         .meta({
-          description: 'Requests per client address, counted before any cryptography; or `off`.',
+          description:
+            'Requests per client address, counted by each node for itself and before any cryptography; or `off`.',
           examples: ['1000/s'],
         }),
     })
     .prefault({})
     .meta({ description: 'Limits on every request.', examples: [{ perAddress: '1000/s' }] }),
+  limits: z
+    .strictObject({
+      onOutage: z
+        .enum(['share', 'refuse'])
+        .default('share')
+        .meta({
+          description:
+            'While the shared counters cannot be reached: each node counts its share in memory, or what is limited is refused with 503.',
+          examples: ['share'],
+        }),
+      approximate: z
+        .boolean()
+        .default(false)
+        .meta({
+          description: 'Lets a runtime that cannot count exactly (Workers: each isolate by itself) serve these limits.',
+          examples: [false],
+        }),
+    })
+    .prefault({})
+    .meta({ description: 'How limits are counted.', examples: [{ onOutage: 'share' }] }),
+  people: People,
+  tests: Tests,
   routes: z.record(z.string(), RouteConfig).meta({
     description:
-      'Patterns: literal segments, `:name`, `*`, trailing `/**`. The most specific wins; a path nobody names does not exist.',
+      'Patterns: literal segments, `:name`, `*`, trailing `/**`, with an optional host in front. The most specific wins; a path nobody names does not exist.',
     examples: [{ '/**': { to: 'books', access: 'login' } }],
   }),
 })
 
 /** A parsed policy file: plain JSON, references resolved, quantities in the units of `units.ts`. */
 export type GatewayConfig = z.output<typeof GatewayConfig>
-export type RouteConfig = z.output<typeof RouteConfig>
-export type UpstreamConfig = z.output<typeof UpstreamOptions>

@@ -10,6 +10,8 @@ export interface Sources {
   readEnv(name: string): string | undefined
   /** Throws when the file cannot be read. */
   readFile(path: string): string
+  /** Stands for a reference that leads nowhere, so that a policy can be judged without its secrets. Absent: that is an error. */
+  standIn?(name: string): void
 }
 
 const REFERENCE = /\$\{([^}]*)\}/g
@@ -17,19 +19,40 @@ const KNOWN = /^(env|file):([^}?]+)(\?)?$/
 const WHOLE = /^\$\{[^}]*\}$/
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 
+type FieldKind = 'secret' | 'store-url' | 'address' | 'plain'
+
 /** Which fields may hold a reference, and how much of them must be one. */
-function fieldKind(path: Path): 'secret' | 'store-url' | 'address' | 'plain' {
-  const [first, second] = path
+function fieldKind(path: Path): FieldKind {
+  const [first, second, third, fourth, fifth] = path
+  if (path.length === 1) return first === 'origin' || first === 'listen' ? 'address' : 'plain'
   if (first === 'store') {
     if (second === 'secret' || second === 'secrets') return 'secret'
     return second === 'database' || second === 'redis' ? 'store-url' : 'plain'
   }
-  if (first === 'tokens' && path[2] === 'introspection' && path[3] === 'clientSecret') return 'secret'
-  if (first === 'tokens' && path.length === 3 && (path[2] === 'issuer' || path[2] === 'jwks')) return 'address'
-  if (first === 'admin' && second === 'listen') return 'address'
-  if (path.length === 1 && (first === 'origin' || first === 'listen')) return 'address'
-  if (first === 'upstreams' && (path.length === 2 || (path.length === 3 && path[2] === 'url'))) return 'address'
-  return 'plain'
+  if (first === 'tokens') {
+    if (path.length === 3) return third === 'issuer' || third === 'jwks' ? 'address' : 'plain'
+    if (third !== 'introspection' || path.length !== 4) return 'plain'
+    if (fourth === 'clientSecret') return 'secret'
+    return fourth === 'url' ? 'address' : 'plain'
+  }
+  if (first === 'admin') return second === 'listen' ? 'address' : 'plain'
+  if (first !== 'upstreams') return 'plain'
+  // A URL, a map with a `url`, or a list there of URLs and of maps with a `url` each.
+  if (path.length === 2 || (path.length <= 4 && third === 'url')) return 'address'
+  return path.length === 5 && third === 'url' && fifth === 'url' ? 'address' : 'plain'
+}
+
+/** A value of the right kind that leads nowhere. Nothing connects with it: it is for tools that judge a policy. */
+function placeholder([first, second]: Path): string {
+  if (first === 'store') {
+    if (second === 'database') return 'postgres://unset.invalid/unset'
+    return second === 'redis' ? 'redis://unset.invalid:6379' : PENDING_SECRET
+  }
+  // Issuers differ from each other, or a token could be of either.
+  if (first === 'tokens') return `https://${second}.unset.invalid`
+  if (first === 'upstreams') return 'http://127.0.0.1:9'
+  if (first === 'origin') return 'http://localhost:8080'
+  return first === 'admin' ? '127.0.0.1:8081' : '127.0.0.1:8080'
 }
 
 /** The tree with each reference replaced. A key whose optional reference is unset is absent. */
@@ -72,17 +95,22 @@ export function resolveReferences(
     }
     let isAbsent = false
     let isBroken = false
+    let isStoodIn = false
     const resolved = text.replace(REFERENCE, (whole, inner: string) => {
       const found = readReference(inner, WHOLE.test(text), sources)
       if (typeof found === 'string') return found
       if (found === null) isAbsent = true
-      else {
+      else if (found.isUnset === true && sources.standIn !== undefined) {
+        isStoodIn = true
+        sources.standIn(found.name)
+      } else {
         isBroken = true
         report(path, found)
       }
       return whole
     })
     if (isBroken) return kind === 'secret' ? PENDING_SECRET : ABSENT
+    if (isStoodIn) return kind === 'secret' ? PENDING_SECRET : placeholder(path)
     return isAbsent ? ABSENT : resolved
   }
   return { tree: visit(tree, []), issues }
@@ -94,39 +122,50 @@ const PENDING_SECRET = '*'.repeat(64)
 /** RFC 3986 §3.2.1: something between the colon of the user and the `@`. */
 const PASSWORD = /:\/\/[^/?#@]*:[^/?#@]+@|[?&]password=[^&]/i
 
+interface BadReference extends Trouble {
+  readonly name: string
+  /** It is written well, and what it names is not there. */
+  readonly isUnset?: boolean
+}
+
 /** The text a reference stands for, null when an optional one is unset, or what is wrong with it. */
-function readReference(inner: string, isWhole: boolean, sources: Sources): string | null | Trouble {
+function readReference(inner: string, isWhole: boolean, sources: Sources): string | null | BadReference {
   const [, scheme, name, optional] = KNOWN.exec(inner) ?? []
   if (scheme === undefined || name === undefined) {
     const guess = ENV_NAME.test(inner) ? `\`\${env:${inner}}\`` : '`${env:NAME}` or `${file:path}`'
-    return { message: `\`\${${inner}}\` is not a reference`, cure: `write ${guess}` }
+    return { name: inner, message: `\`\${${inner}}\` is not a reference`, cure: `write ${guess}` }
   }
   if (optional !== undefined && (!isWhole || scheme === 'file')) {
-    return { message: `\`\${${inner}}\` cannot be optional here`, cure: '`?` is for `${env:NAME?}` as a whole value' }
+    const message = `\`\${${inner}}\` cannot be optional here`
+    return { name, message, cure: '`?` is for `${env:NAME?}` as a whole value' }
   }
   if (scheme === 'env') {
     if (!ENV_NAME.test(name))
-      return { message: `\`${name}\` is not the name of a variable`, cure: 'write `${env:NAME}`' }
+      return { name, message: `\`${name}\` is not the name of a variable`, cure: 'write `${env:NAME}`' }
     const value = sources.readEnv(name)
     if (value !== undefined && value !== '') return value
     if (optional !== undefined) return null
     const what = value === undefined ? 'not set' : 'empty'
     return {
+      name,
+      isUnset: true,
       message: `the variable ${name} is ${what}`,
       cure: `set it, or write \`\${env:${name}?}\` where the key may be absent`,
     }
   }
   try {
     const text = sources.readFile(name).replace(/\r?\n$/, '')
-    return text !== '' ? text : { message: `the file ${name} is empty`, cure: 'write the value into it' }
+    if (text !== '') return text
+    return { name, isUnset: true, message: `the file ${name} is empty`, cure: 'write the value into it' }
   } catch {
-    return { message: `the file ${name} cannot be read`, cure: 'check the path and its permissions' }
+    const message = `the file ${name} cannot be read`
+    return { name, isUnset: true, message, cure: 'check the path and its permissions' }
   }
 }
 
 const MISPLACED: Trouble = {
   message: 'references are read in secrets and addresses only',
-  cure: 'write the value here, and keep `${...}` for store, origin, listen and upstream URLs',
+  cure: 'write the value here, and keep `${...}` for secrets and for the addresses of `store`, `origin`, `listen`, `admin`, `tokens` and `upstreams`',
 }
 const LITERAL_SECRET: Trouble = {
   message: 'a secret must not stand in the file',

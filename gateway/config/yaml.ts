@@ -5,14 +5,15 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, visit } from 'yaml'
-import { type Issue, mask, type Path, type Place, type Places, pathKey } from './issues.ts'
+import { type Issue, mask, type Path, type Place, type Placed, type Places, pathKey } from './issues.ts'
 
 export interface YamlFile {
   readonly tree: unknown
   readonly places: Places
 }
 
-const CHARS_MAX = 1024 ** 2
+/** Of all files of a policy together: some thirty thousand routes. */
+export const CHARS_MAX = 4 * 1024 ** 2
 const LINE_CHARS_MAX = 4096
 const DEPTH_MAX = 16
 const ERRORS_MAX = 20
@@ -22,8 +23,14 @@ const BARE_REFERENCE = /(?<=[{[,][^{}]*?)\$\{(?:env|file):[^}\s]*\}/g
 /** `*.host` without quotes: YAML reads a leading asterisk as an alias. */
 const BARE_WILDCARD = /(?<=^\s*|[-:[{,]\s*)\*[.\w*-]*\.[\w.*/-]+/g
 
-export function readYaml(text: string, file: string): YamlFile | { readonly issues: Issue[] } {
+/** `name` is how places in it are called; the last part of `file` unless it is given. */
+export function readYaml(
+  text: string,
+  file: string,
+  name = file.slice(file.lastIndexOf('/') + 1),
+): YamlFile | { readonly issues: Issue[] } {
   const lines = text.split(/\r?\n/)
+  const from = { file, name, lines }
   const counter = new LineCounter()
   const issues: Issue[] = []
   const seen = new Set<string>()
@@ -59,7 +66,7 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
   }
 
   if (text.length > CHARS_MAX) {
-    report({ line: 1, column: 1, length: 1 }, 'the policy file is larger than 1 MiB', 'keep it smaller')
+    report({ line: 1, column: 1, length: 1 }, 'the policy is larger than 4 MiB', 'keep it smaller')
     return { issues }
   }
   const long = lines.findIndex((line) => line.length > LINE_CHARS_MAX)
@@ -109,12 +116,13 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     },
   })
 
-  const places = new Map<string, { key: Place | null; value: Place }>()
+  const places = new Map<string, Placed>()
   const read = (node: unknown, path: Path, key: Place | null): unknown => {
     const range = isMap(node) || isSeq(node) || isScalar(node) || isAlias(node) ? node.range : null
     places.set(pathKey(path), {
       key,
       value: range === null && key !== null ? key : at([range?.[0] ?? 0, range?.[1] ?? 0]),
+      source: from,
     })
     if (path.length > DEPTH_MAX) {
       report(at(range, 1), 'the policy file is nested too deeply', `keep within ${DEPTH_MAX} levels`)
@@ -149,7 +157,7 @@ export function readYaml(text: string, file: string): YamlFile | { readonly issu
     return map
   }
   const tree = read(document.contents, [], null)
-  return issues.length > 0 ? { issues } : { tree, places: { file, lines, at: places } }
+  return issues.length > 0 ? { issues } : { tree, places: { ...from, at: places } }
 }
 
 const IMPLIED_TAG = /^tag:yaml\.org,2002:(?:map|seq|str|int|float|bool|null)$/
@@ -164,7 +172,7 @@ function nestingOf(lines: readonly string[]): number {
   let [open, deepest] = [0, 0]
   for (const line of lines) {
     if (INDENTED.test(line)) return Number.POSITIVE_INFINITY
-    if (!/[[{]/.test(line)) continue
+    if (!/[[\]{}]/.test(line)) continue
     for (const character of withoutQuotes(line)) {
       if (character === '[' || character === '{') open += 1
       else if (character === ']' || character === '}') open = Math.max(0, open - 1)

@@ -37,6 +37,7 @@ describe('whom a token speaks for', () => {
           groups: 'groups',
           email: 'mail',
           name: 'profile.name',
+          more: {},
         },
       }),
     ])
@@ -98,7 +99,7 @@ describe('whom a token speaks for', () => {
   })
 
   test('[FR-038] an e-mail is verified only where its issuer says exactly so', async () => {
-    const claims = { roles: 'roles', scopes: 'scope', groups: null, email: 'email', name: null }
+    const claims = { roles: 'roles', scopes: 'scope', groups: null, email: 'email', name: null, more: {} }
     const tokens = await testTokens([entryOf({ name: 'ci', keys: [ci.jwk], claims })])
     for (const said of [undefined, 'true', 1, false]) {
       const token = await sign({ email: 'a@example.com', email_verified: said })
@@ -111,7 +112,14 @@ describe('whom a token speaks for', () => {
       entryOf({
         name: 'ci',
         keys: [ci.jwk],
-        claims: { roles: 'constructor.name', scopes: '__proto__', groups: null, email: null, name: 'toString' },
+        claims: {
+          roles: 'constructor.name',
+          scopes: '__proto__',
+          groups: null,
+          email: null,
+          name: 'toString',
+          more: {},
+        },
         require: { 'constructor.name': ['Object'] },
       }),
     ])
@@ -168,7 +176,11 @@ describe('two issuers with equal sub and equal kid', () => {
       { require: { on: [true] } },
       { isLocal: true },
       { leewayMs: 1 },
-      { claims: { roles: 'r', scopes: 'scope', groups: null, email: null, name: null } },
+      { claims: { roles: 'r', scopes: 'scope', groups: null, email: null, name: null, more: {} } },
+      { claims: { roles: 'roles', scopes: 'scope', groups: null, email: null, name: null, more: { x: 'a' } } },
+      { claims: { roles: 'roles', scopes: 'scope', groups: null, email: null, name: null, more: { x: 'b' } } },
+      { mfa: { amr: ['otp'], acr: [] } },
+      { mfa: { amr: [], acr: ['otp'] } },
       { keys: [{ ...ci.jwk, kid: 'k2' }, ci.jwk] },
       { name: 'cd', issuer: CI },
     ]
@@ -241,7 +253,7 @@ describe('subjects: local', () => {
         keys: [ci.jwk],
         isLocal: true,
         roles: ['deployer'],
-        claims: { roles: 'roles', scopes: 'scope', groups: null, email: 'email', name: 'name' },
+        claims: { roles: 'roles', scopes: 'scope', groups: null, email: 'email', name: 'name', more: {} },
       }),
     ])
   const token = (sub = 'u1') =>

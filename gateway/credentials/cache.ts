@@ -3,7 +3,8 @@
  * what has been revoked is never answered from either (SECURITY rules 21 and 24).
  */
 
-import type { Authentication, Principal, RateRule, Refusal, Soon } from '../model.ts'
+import type { Authentication, Principal, Refusal, Soon } from '../model.ts'
+import type { RateRule } from '../rules.ts'
 
 /** What a verifier found out about one credential. */
 export interface Verified {

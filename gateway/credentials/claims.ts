@@ -6,7 +6,7 @@
 import { type ClaimPath, claimAt, parseClaimPath } from '../jwt/claim-path.ts'
 import { type ForeignClaims, isPlainText } from '../jwt/foreign.ts'
 import { textOf, textsOf } from '../jwt/verify.ts'
-import type { Principal } from '../model.ts'
+import type { Claims, ClaimValue, Principal } from '../model.ts'
 import type { LocalUser } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
 
@@ -21,9 +21,13 @@ export interface ClaimSettings {
     readonly groups: string | null
     readonly email: string | null
     readonly name: string | null
+    /** Further claims, by the names they have here. */
+    readonly more: Readonly<Record<string, string>>
   }
   /** The only roles it may confer. */
   readonly roles: readonly string[]
+  /** Words of `amr` and of `acr` that tell of a second factor; no others do. */
+  readonly mfa: { readonly amr: readonly string[]; readonly acr: readonly string[] }
 }
 
 export interface ClaimReader {
@@ -31,8 +35,12 @@ export interface ClaimReader {
   principalOf(verified: ForeignClaims, local: LocalUser | null): Principal
 }
 
+/** A claim that is longer is not taken at all: half of a list would prove the opposite of the other half. */
+const VALUES_MAX = 64
+const CHARS_MAX = 256
+
 export function claimReader(settings: ClaimSettings): ClaimReader {
-  const { name, issuer } = settings
+  const { name, issuer, mfa } = settings
   const paths = {
     roles: parseClaimPath(settings.claims.roles),
     scopes: parseClaimPath(settings.claims.scopes),
@@ -40,6 +48,7 @@ export function claimReader(settings: ClaimSettings): ClaimReader {
     email: pathOrNull(settings.claims.email),
     name: pathOrNull(settings.claims.name),
   }
+  const more = Object.entries(settings.claims.more).map(([own, path]) => [own, parseClaimPath(path)] as const)
   const conferrable = new Set(settings.roles)
   return {
     principalOf({ claims }, local) {
@@ -61,11 +70,13 @@ export function claimReader(settings: ClaimSettings): ClaimReader {
         roles: textsOf(claimAt(claims, paths.roles)).filter((role) => conferrable.has(role)),
         scopes: scopesOf(claimAt(claims, paths.scopes)),
         groups: textsOf(at(claims, paths.groups)),
+        claims: claimsOf(claims, more),
         sessionId: null,
         tokenId: tokenIdOf(claims),
         keyId: null,
         authenticatedAtMs: timeOf(claims['auth_time']),
         methods: textsOf(claims['amr']),
+        hasSecondFactor: isTold(mfa.amr, textsOf(claims['amr'])) || isTold(mfa.acr, [claims['acr']]),
         expiresAtMs: claims.exp * 1000,
       })
     },
@@ -108,6 +119,32 @@ function pathOrNull(text: string | null): ClaimPath | null {
 
 function at(claims: object, path: ClaimPath | null): unknown {
   return path === null ? undefined : claimAt(claims, path)
+}
+
+function isTold(words: readonly string[], said: readonly unknown[]): boolean {
+  return words.some((word) => said.includes(word))
+}
+
+const NO_CLAIMS: Claims = Object.freeze({})
+
+function claimsOf(claims: object, paths: readonly (readonly [string, ClaimPath])[]): Claims {
+  if (paths.length === 0) return NO_CLAIMS
+  const found: Record<string, Claims[string]> = {}
+  for (const [name, path] of paths) {
+    const value = claimAt(claims, path)
+    if (isClaimValue(value)) found[name] = value
+    else if (Array.isArray(value) && value.length <= VALUES_MAX && value.every(isClaimValue)) {
+      found[name] = Object.freeze<ClaimValue[]>(value)
+    }
+  }
+  return Object.freeze(found)
+}
+
+/** JSON's numbers beyond 2^53 are several numbers in one, so they are none. */
+function isClaimValue(value: unknown): value is ClaimValue {
+  if (typeof value === 'string') return value !== '' && value.length <= CHARS_MAX
+  if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
+  return typeof value === 'boolean'
 }
 
 /** RFC 6749 §3.3, or a list as some issuers write it. */

@@ -3,10 +3,11 @@
  * all who ask at once. Nothing is answered that was revoked since its verification began (SECURITY rules 21 and 24).
  */
 
-import { type Authentication, type Principal, type Proof, type RateRule, Refusal } from '../model.ts'
+import { type Authentication, type Principal, type Proof, Refusal } from '../model.ts'
 import type { CredentialStore, Primitives, Revocations, Sealer } from '../ports.ts'
 import { REMEMBERED_MS_MAX } from '../revocation/entry.ts'
 import { within } from '../revocation/within.ts'
+import type { RateRule } from '../rules.ts'
 import { type Bounded, boundedCache } from './bounded-cache.ts'
 import type { CacheScope, CredentialCache, Verified } from './cache.ts'
 import { isFinal, negativeEntries } from './negative.ts'

@@ -136,9 +136,10 @@ async function openIssuer(
 
 /** All that decides what a token of this issuer comes to; not its keys, of which each one's loss is announced. */
 function configurationOf(settings: IssuerSettings): unknown {
-  const { name, issuer, audiences, algorithms, claims, require, roles, isLocal, leewayMs } = settings
-  const paths = [claims.roles, claims.scopes, claims.groups, claims.email, claims.name]
-  return [name, issuer, audiences, algorithms, paths, Object.entries(require), roles, isLocal, leewayMs]
+  const { name, issuer, audiences, algorithms, claims, require, roles, mfa, isLocal, leewayMs } = settings
+  const paths = [claims.roles, claims.scopes, claims.groups, claims.email, claims.name, Object.entries(claims.more)]
+  const second = [mfa.amr, mfa.acr]
+  return [name, issuer, audiences, algorithms, paths, Object.entries(require), roles, second, isLocal, leewayMs]
 }
 
 function openKeys(settings: IssuerSettings, deps: IssuerDeps, onKeyLost: () => void): Keys | Promise<Keys> {

@@ -61,6 +61,20 @@ test('[FR-032] what one node verified another answers, proof and all, without ve
   expect(second.lookUp(SCOPE, 'x', NOW_MS, refuse)).toBe(there)
 })
 
+test('[FR-039] what an issuer said, and that a second factor was shown, comes back as it was, and nobody can change it', async () => {
+  const { first, second } = fleet()
+  const claims = Object.freeze({ department: 'eng', level: 3, on: false, teams: Object.freeze(['a', 1, true]) })
+  await learn(first, 'x', verifiedAs('u1', { principal: principalNamed('u1', { claims, hasSecondFactor: true }) }))
+  const there = await second.lookUp(SCOPE, 'x', NOW_MS, refuse)
+  expect(there).toMatchObject({ principal: { claims, hasSecondFactor: true } })
+  if (!('principal' in there) || there.principal === null) throw new Error('nobody')
+  const { principal } = there
+  expect(principal.claims).toEqual(claims)
+  for (const part of [principal, principal.claims, principal.claims['teams'], principal.roles]) {
+    expect(Object.isFrozen(part)).toBe(true)
+  }
+})
+
 test('[FR-032] neither names nor values in Redis hold the credential or a plain hash of it', async () => {
   const { first, store } = fleet()
   await learn(first, 'the-credential', verifiedAs('u1'))
@@ -152,7 +166,7 @@ describe('a writable Redis', () => {
     const [name, sealed] = only(store)
     const text = Buffer.from(sealed.split('.')[1]!, 'base64url').toString()
     const foreign = createSealer(primitives, [primitives.hkdfSha256('mallory’s own secret', 'credential-seal')])
-    store.values.set(name, await foreign.seal(`credential/1/${name}`, text, NOW_MS + 60_000))
+    store.values.set(name, await foreign.seal(`credential/2/${name}`, text, NOW_MS + 60_000))
     expect(await ask(second, 'x')).toBe('token.signature')
     const ours = createSealer(primitives, [
       primitives.hkdfSha256('the first secret, which is long enough', 'credential-seal'),
@@ -161,8 +175,8 @@ describe('a writable Redis', () => {
       'return',
       'credential',
       `credential/${name}`,
-      `credential/0/${name}`,
-      `credential/1/${name}0`,
+      `credential/1/${name}`,
+      `credential/2/${name}0`,
     ]) {
       store.values.set(name, await ours.seal(purpose, text, NOW_MS + 60_000))
       expect(await ask(node(), 'x')).toBe('token.signature')

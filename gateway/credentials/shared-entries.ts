@@ -3,9 +3,10 @@
  * to its name, and whatever is not exactly what we wrote there is a miss (SECURITY rule 24).
  */
 
-import type { Principal, RateRule } from '../model.ts'
+import type { Principal } from '../model.ts'
 import type { CredentialStore, Primitives, Sealer } from '../ports.ts'
 import { REMEMBERED_MS_MAX } from '../revocation/entry.ts'
+import type { RateRule } from '../rules.ts'
 
 /** A verified credential as it is shared: all that a hit needs, and no credential. */
 export interface SharedEntry {
@@ -27,7 +28,7 @@ export interface SharedEntries {
 }
 
 /** Goes up whenever `encode` writes something else, so that versions of the gateway do not read each other's values. */
-const FORMAT = 1
+const FORMAT = 2
 /** Longer ones are not shared; sealing makes them a third longer, and a sealer reads no more than 16 384. */
 const SEALED_CHARS_MAX = 16_000
 /** A hostile Redis can give a bad value to each request; one line in this time says so. */
@@ -106,6 +107,7 @@ function decode(text: string): SharedEntry | null {
   const entry = parse(text)
   if (entry === null || !Number.isSafeInteger(entry.sequence) || !Number.isFinite(entry.staleAtMs)) return null
   for (const list of [entry.names, ...LISTS.map((list) => entry.principal[list])]) Object.freeze(list)
+  for (const claim of Object.values(Object.freeze(entry.principal.claims))) Object.freeze(claim)
   // JSON knows no Infinity, which is the end of a key that has none.
   const expiresAtMs = entry.principal.expiresAtMs ?? Number.POSITIVE_INFINITY
   return { ...entry, principal: Object.freeze({ ...entry.principal, expiresAtMs }) }

@@ -7,13 +7,18 @@ import { errorsOf, readForm, SignInForm, SignUpForm, typed } from './form.ts'
 import { withReturn } from './pages/layout.ts'
 import { type SignInView, signedInPage, signInPage } from './pages/sign-in.ts'
 import { type SignUpView, signUpClosedPage, signUpPage } from './pages/sign-up.ts'
+import { stepUpPage } from './pages/step-up.ts'
 import { askProvider, isDone, outageOf, type ProviderAnswer } from './provider-call.ts'
 import { type WayBack, wayBack } from './return-target.ts'
+import { isRemembered, stepUpOf } from './step-up.ts'
 import { displayName, visitorIfKnown } from './visitor.ts'
 
 export async function showSignIn(deps: PageDeps, request: Request): Promise<Response> {
   const back = await wayBackOf(deps, request)
   const { principal, setCookies } = await visitorIfKnown(deps, request)
+  const again = new URL(request.url).searchParams.get('again')
+  const stepUp = await stepUpOf(deps, principal, again, back.sealed)
+  if (stepUp !== null) return pageAnswer(200, stepUpPage(stepUp), cookieHeaders(setCookies))
   const signedInAs = principal === null ? null : displayName(principal)
   return pageAnswer(200, signInPage({ ...signInView(deps, back), signedInAs }), cookieHeaders(setCookies))
 }
@@ -22,13 +27,21 @@ export async function signIn(deps: PageDeps, request: Request): Promise<Response
   const fields = await readForm(deps.origin, request)
   if (fields instanceof Refusal) return refusalAnswer(fields, request, deps.origin)
   const view = { ...signInView(deps, await wayBack(deps, fields.return)), email: typed(fields, 'email') }
+  const { principal } = await visitorIfKnown(deps, request)
+  const stepUp = await stepUpOf(deps, principal, fields.again, view.sealedReturn)
+  const page = (alert: string | null, errors: SignInView['errors']) => {
+    if (stepUp === null) return signInPage({ ...view, alert, errors })
+    return stepUpPage({ ...stepUp, alert, passwordError: errors.password })
+  }
   const form = SignInForm.safeParse(fields)
-  if (!form.success) return pageAnswer(422, signInPage({ ...view, errors: errorsOf(form.error) }))
+  if (!form.success) return pageAnswer(422, page(null, errorsOf(form.error)))
 
-  const answer = await askProvider(deps, request, 'POST', '/sign-in/email', form.data)
+  // For the same person or another: either is a sign-in, with a new session, and the one before it ends (SECURITY rule 15).
+  const rememberMe = stepUp === null || isRemembered(deps, request)
+  const answer = await askProvider(deps, request, 'POST', '/sign-in/email', { ...form.data, rememberMe })
   if (!isDone(answer)) {
     const { status, alert } = outageOf(answer) ?? { status: 422, alert: signInAlert(answer) }
-    return pageAnswer(status, signInPage({ ...view, alert }), retryHeaders(answer))
+    return pageAnswer(status, page(alert, {}), retryHeaders(answer))
   }
   return leadOn(deps, view.returnPath, answer)
 }

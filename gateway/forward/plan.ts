@@ -1,5 +1,6 @@
 /** Turns an allowed request into a plan: which upstream, which path, which field lines. Fails closed when identity cannot be written. */
 
+import { swapPrefix } from '../http/prefix.ts'
 import {
   type Authentication,
   type ForwardPlan,
@@ -7,13 +8,13 @@ import {
   type Principal,
   Refusal,
   type RequestHead,
-  type Route,
   type RouteMatch,
   type Soon,
-  type Upstream,
 } from '../model.ts'
 import type { AssertionSource } from '../ports.ts'
+import type { Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
+import { nextServer } from './servers.ts'
 
 /** Composes the upstream's field lines; `transform/` provides it and `pipeline.ts` passes it in, for stages do not import each other. */
 export type ComposeHeaders = (
@@ -23,6 +24,7 @@ export type ComposeHeaders = (
   head: RequestHead,
   principal: Principal | null,
   assertion: string | null,
+  origin: string,
 ) => Composed | Refusal
 
 export interface Composed {
@@ -31,6 +33,7 @@ export interface Composed {
 }
 
 const TOO_LARGE = Object.freeze(new Refusal('body.too-large'))
+const AMBIGUOUS = Object.freeze(new Refusal('target.ambiguous'))
 const NO_UPSTREAM = Object.freeze(new Refusal('upstream.none'))
 
 export function planForward(
@@ -40,18 +43,22 @@ export function planForward(
   match: RouteMatch,
   head: RequestHead,
   authentication: Authentication,
+  { leases, headers: answerHeaders }: Pick<ForwardPlan, 'leases'> & { readonly headers: HeaderList },
 ): Soon<ForwardPlan | Refusal> {
   const { route } = match
   const { upstream } = route
   const { principal, proofs, setCookies } = authentication
   if (upstream === null) return NO_UPSTREAM
   if (head.bodyBytes > route.bodyBytesMax) return TOO_LARGE
+  const swapped = route.prefixSwap === null ? head.target.path : swapPrefix(head.target.path, route.prefixSwap)
+  if (swapped === null) return AMBIGUOUS
+  const path = swapped + head.target.query
+  const { origin } = nextServer(upstream)
   const finish = (assertion: string | null): ForwardPlan | Refusal => {
-    const composed = compose(snapshot, route, upstream, head, principal, assertion)
+    const composed = compose(snapshot, route, upstream, head, principal, assertion, origin)
     if (composed instanceof Refusal) return composed
-    const path = head.target.path + head.target.query
     const { headers, droppedGroups } = composed
-    const written = { headers, droppedGroups, path, setCookies }
+    const written = { origin, leases, answerHeaders, headers, droppedGroups, path, setCookies }
     return { kind: 'forward', head, route, upstream, match, principal, proofs, ...written }
   }
   if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)

@@ -80,7 +80,7 @@ export function parseCidrs(texts: readonly string[]): readonly Cidr[] {
 }
 
 /** Compiles a list of networks into a test of addresses. What is no address is in no network. */
-export function compileTrust(texts: readonly string[]): (address: string) => boolean {
+export function compileNetworks(texts: readonly string[]): (address: string) => boolean {
   const cidrs = parseCidrs(texts)
   if (cidrs.length === 0) return () => false
   const answers = new Map<string, boolean>()

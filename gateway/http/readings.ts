@@ -57,6 +57,7 @@ function dropParameters(path: string): string {
 /** A server that decodes twice; and since it parses what it decoded, `?` and `#` then end the path. */
 function decodeAgain(path: string): string {
   if (!path.includes('%')) return path
+  if (/%252f/i.test(path)) return NOWHERE // a slash that nobody wrote, even where an encoded one is data
   const end = path.search(/%(?:3f|23)/i)
   return (end < 0 ? path : path.slice(0, end)).replace(/%25(?=[0-9a-f]{2}|u[0-9a-f]{4})/gi, '%')
 }

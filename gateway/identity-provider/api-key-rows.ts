@@ -1,7 +1,7 @@
 /** API keys as the database holds them: by the hash of their text, read past every cache and never written to by a request. */
 
 import type { DBAdapter } from '@better-auth/core/db/adapter'
-import type { RateRule } from '../model.ts'
+import type { RateRule } from '../rules.ts'
 import { type Columns, optionalText, text, time } from './session-rows.ts'
 
 export interface ApiKeyRow {

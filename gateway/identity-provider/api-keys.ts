@@ -4,9 +4,10 @@
  */
 
 import type { CacheScope, CredentialCache, Verified } from '../credentials/cache.ts'
-import { type Principal, type RateRule, Refusal } from '../model.ts'
+import { type Principal, Refusal } from '../model.ts'
 import type { ApiKeyDesk, KeyVerifier, LocalUser, Primitives, Revoker, UserDirectory } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
+import type { RateRule } from '../rules.ts'
 import { type ApiKeyRow, type ApiKeyRows, RATE, SCOPES } from './api-key-rows.ts'
 import { type Auth, KEY_LIFE_DAYS_MAX } from './auth.ts'
 import { isBanned } from './user-directory.ts'
@@ -152,11 +153,13 @@ function principalOf(row: ApiKeyRow, owner: LocalUser, issuer: string, expiresAt
     roles: Object.freeze(owner.roles),
     scopes: Object.freeze(row.scopes),
     groups: NONE,
+    claims: {},
     sessionId: null,
     tokenId: null,
     keyId: row.id,
     authenticatedAtMs: null,
     methods: NONE,
+    hasSecondFactor: false,
     expiresAtMs,
   })
 }

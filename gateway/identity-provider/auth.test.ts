@@ -69,3 +69,19 @@ test('[FR-012] its own check of the origin is on, in tests too', async () => {
   expect((await signOut({})).status).toBe(403)
   expect((await signOut({ origin: ORIGIN })).status).toBe(200)
 })
+
+test('[FR-040] an impersonated session lives an hour at most, however long others may idle and however much it is used', async () => {
+  const chief = await signUp('chief@example.com')
+  const target = await signUp('target@example.com')
+  await node.users.setRoles(chief.id, ['admin'])
+  const startedAtMs = Date.now()
+  const { session } = await auth.api.impersonateUser({
+    body: { userId: target.id },
+    headers: new Headers({ cookie: chief.cookie }),
+  })
+  const [row] = await node.database.query('select "expiresAt" from session where token = $1', [session.token])
+  const lifeMs = Date.parse(String(row!.expiresAt)) - startedAtMs
+  expect(AUTH_SETTINGS.idleMs).toBeGreaterThan(3_600_000)
+  expect(lifeMs).toBeLessThanOrEqual(3_600_000 + 5000)
+  expect(lifeMs).toBeGreaterThan(3_500_000)
+})

@@ -8,10 +8,11 @@ import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { type BetterAuthOptions, betterAuth } from 'better-auth'
 import { hashPassword, verifyPassword } from 'better-auth/crypto'
 import { admin, bearer, jwt, organization } from 'better-auth/plugins'
-import type { RateRule } from '../model.ts'
 import type { Counters } from '../ports.ts'
+import type { RateRule } from '../rules.ts'
 import { LOG_TABLES } from './log-store.ts'
 import { currentFacts } from './request-facts.ts'
+import { IMPERSONATED_MS_MAX } from './session-rows.ts'
 import { TOKEN_KEY_OPTIONS } from './token-keys.ts'
 
 export const BASE_PATH = '/api/auth'
@@ -101,14 +102,16 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
     databaseHooks: {
       session: {
         create: {
-          before: async (session: { userAgent?: string | null | undefined }, context: HookContext | null) => {
-            const isProven = context !== null && PASSWORD_PATHS.has(context.path ?? '')
+          before: async (session: NewSession, context: HookContext | null | undefined) => {
+            const isProven = PASSWORD_PATHS.has(context?.path ?? '')
             const startedAtMs = nowMs()
+            const isImpersonated = session['impersonatedBy'] != null
+            const lifeMs = isImpersonated ? Math.min(settings.idleMs, IMPERSONATED_MS_MAX) : settings.idleMs
             return {
               data: {
                 ...session,
                 userAgent: session.userAgent?.slice(0, USER_AGENT_CHARS_MAX) ?? null,
-                expiresAt: new Date(startedAtMs + settings.idleMs),
+                expiresAt: new Date(startedAtMs + lifeMs),
                 authenticatedAt: isProven ? new Date(startedAtMs) : null,
                 amr: isProven ? 'pwd' : null,
                 isRemembered: isRemembered(context),
@@ -165,6 +168,12 @@ export type AuthContext = Awaited<Auth['$context']>
 
 const USER_AGENT_CHARS_MAX = 512
 
+/** With the columns that plug-ins add. */
+interface NewSession {
+  readonly userAgent?: string | null | undefined
+  readonly [column: string]: unknown
+}
+
 interface HookContext {
   readonly path?: string | undefined
   readonly headers?: Headers | undefined
@@ -172,7 +181,7 @@ interface HookContext {
 }
 
 /** Asked when somebody signs in; a password that is changed leaves it as it was, which the browser's own cookie tells. */
-function isRemembered(context: HookContext | null): boolean {
+function isRemembered(context: HookContext | null | undefined): boolean {
   if (context?.path === '/change-password') return !(context.headers?.get('cookie') ?? '').includes('dont_remember=')
   return context?.body?.rememberMe !== false
 }

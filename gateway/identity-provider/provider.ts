@@ -6,7 +6,6 @@
 import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { getMigrations } from 'better-auth/db/migration'
 import { type CredentialEngine, createCredentialCache } from '../credentials/engine.ts'
-import type { RateRule } from '../model.ts'
 import type {
   AssertionSource,
   Carrier,
@@ -23,6 +22,7 @@ import type {
 } from '../ports.ts'
 import { createFollower, type Follower } from '../revocation/follower.ts'
 import { EVERYTHING, nameOf, OWN_SOURCE } from '../revocation/names.ts'
+import type { RateRule } from '../rules.ts'
 import { chokePoint } from './adapter.ts'
 import { apiKeyRows } from './api-key-rows.ts'
 import { type ApiKeys, createApiKeys, createKeyVerifier, type KeySettings } from './api-keys.ts'
@@ -42,6 +42,7 @@ import { deriveKeys } from './secrets.ts'
 import { sessionRows } from './session-rows.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { createSigningKeys, RELOAD_MS } from './signing-keys.ts'
+import { createTestPeople, type TestPeople } from './test-people.ts'
 import { createTokenKeys, prepareTokenKeys } from './token-keys.ts'
 import { createTokens } from './tokens.ts'
 import { userDirectory } from './user-directory.ts'
@@ -91,6 +92,8 @@ export interface OpenIdentityProvider {
   readonly sealer: Sealer
   readonly users: Users
   readonly directory: UserDirectory
+  /** For a gateway under development. */
+  readonly testPeople: TestPeople
   /** Null where the policy takes no API keys. */
   readonly keys: KeyVerifier | null
   readonly apiKeys: ApiKeys
@@ -174,6 +177,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
   const auth = createAuth(authOptions(settings, () => choke.adapter))
   const context = await auth.$context
   const endings = createEndings(choke.adapter)
+  const users = createUsers(auth, context, endings)
   const directory = userDirectory(lookups)
   const keyDeps = { rows: apiKeyRows(lookups), directory }
   const keySettings = options.keys ?? null
@@ -251,7 +255,8 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     tokens: createTokens({ origin, keys: tokenKeys, sessions, credentials, primitives }),
     assertions: createAssertions(signingKeys, origin, revocations, log),
     sealer: createSealer(primitives, keys.seal),
-    users: createUsers(auth, context, endings),
+    users,
+    testPeople: createTestPeople(auth, context, cookies, users, nowMs),
     directory,
     keys:
       keySettings === null

@@ -18,6 +18,9 @@ export interface SessionRow {
   readonly impersonatorId: string | null
 }
 
+/** Whoever acts in another's name does so for this long at most, used or not. */
+export const IMPERSONATED_MS_MAX = 3_600_000
+
 export type SessionKey = { readonly token: string } | { readonly id: string }
 
 export interface SessionRows {

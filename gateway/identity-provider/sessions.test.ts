@@ -330,3 +330,14 @@ test('[FR-009] a forged cookie is refused at once, without a look-up, and taken 
   })
   expect(state.reads).toBe(0)
 })
+
+test('[FR-040] an impersonated session is not extended past its hour, and over after it whatever the row says', async () => {
+  const short = { ...ROW, impersonatorId: 'u_9', expiresAtMs: NOW_MS + IDLE_MS / 2 }
+  const { ask, state } = stage(short)
+  await ask(NOW_MS + IDLE_MS / 4)
+  expect(state.extensions.filter((endMs) => endMs > NOW_MS + 3_600_000)).toEqual([])
+  const long = stage({ ...short, expiresAtMs: NOW_MS + MAX_MS })
+  expect(principalIn(await long.ask(NOW_MS + 3_599_999))).toMatchObject({ subject: 'u_1', hasSecondFactor: false })
+  expect(principalIn(await long.ask(NOW_MS + 3_600_000))).toBeNull()
+  expect(long.state.extensions).toEqual([])
+})

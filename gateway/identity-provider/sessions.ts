@@ -5,11 +5,12 @@
 
 import type { CacheScope, Verified } from '../credentials/cache.ts'
 import type { CredentialEngine, Entry, Search } from '../credentials/engine.ts'
+import { hasSecondFactor } from '../jwt/second-factor.ts'
 import { type Authentication, type Principal, Refusal, type Soon } from '../model.ts'
 import type { Primitives, SessionSource } from '../ports.ts'
 import { nameOf } from '../revocation/names.ts'
 import type { CookieCodec } from './cookie.ts'
-import type { SessionKey, SessionRow, SessionRows } from './session-rows.ts'
+import { IMPERSONATED_MS_MAX, type SessionKey, type SessionRow, type SessionRows } from './session-rows.ts'
 import { isBanned } from './user-directory.ts'
 
 export interface Sessions extends SessionSource {
@@ -160,21 +161,26 @@ export function createSessions(deps: {
     return endOf(row) > nowMs && !isBanned(row.user, nowMs)
   }
 
+  /** However much it is used. */
+  function lastEndOf({ createdAtMs, impersonatorId }: SessionRow): number {
+    return createdAtMs + (impersonatorId === null ? settings.maxMs : Math.min(settings.maxMs, IMPERSONATED_MS_MAX))
+  }
+
   /** Neither idle too long nor older than any session may be. */
   function endOf(row: SessionRow): number {
-    return Math.min(row.expiresAtMs, row.createdAtMs + settings.maxMs)
+    return Math.min(row.expiresAtMs, lastEndOf(row))
   }
 
   /** When enough of the idle time has been used to write a later end; never, once that end is the last. */
   function extensionDueAtMs(row: SessionRow): number {
     const dueAtMs = row.expiresAtMs + extendEveryMs - settings.idleMs
-    return dueAtMs + settings.idleMs <= row.createdAtMs + settings.maxMs ? dueAtMs : Number.POSITIVE_INFINITY
+    return dueAtMs + settings.idleMs <= lastEndOf(row) ? dueAtMs : Number.POSITIVE_INFINITY
   }
 
   /** Slides the idle end. A database that can be read but not written still knows who is there. */
   async function extendIfDue(row: SessionRow, nowMs: number): Promise<SessionRow | null> {
     if (extensionDueAtMs(row) > nowMs) return row
-    const expiresAtMs = Math.min(nowMs + settings.idleMs, row.createdAtMs + settings.maxMs)
+    const expiresAtMs = Math.min(nowMs + settings.idleMs, lastEndOf(row))
     try {
       return (await rows.extend(row.token, expiresAtMs, nowMs)) ? { ...row, expiresAtMs } : null
     } catch (error) {
@@ -202,11 +208,13 @@ function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Prin
     roles: Object.freeze(user.roles),
     scopes: NONE,
     groups: NONE,
+    claims: {},
     sessionId: row.id,
     tokenId: null,
     keyId: null,
     authenticatedAtMs: row.authenticatedAtMs,
     methods: Object.freeze(row.methods),
+    hasSecondFactor: row.impersonatorId === null && hasSecondFactor(row.methods),
     expiresAtMs,
   })
 }

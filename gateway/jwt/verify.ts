@@ -8,6 +8,7 @@ import { type Principal, Refusal } from '../model.ts'
 import type { TokenVerifier } from '../ports.ts'
 import type { Reason } from '../problem/catalogue.ts'
 import { ALGORITHM, type JsonWebKeySet, type KeyFinder, keyFinder } from './keys.ts'
+import { hasSecondFactor } from './second-factor.ts'
 
 export interface TokenRules {
   readonly issuer: string
@@ -62,14 +63,6 @@ export async function verifyClaims(rules: TokenRules, token: string, nowMs: numb
   }
 }
 
-/** False once `exp` has passed, leeway included; for claims that were verified earlier and remembered. */
-export function isCurrent(claims: Claims, nowMs: number): boolean {
-  const nowSeconds = nowMs / 1000
-  return (
-    claims.exp > nowSeconds - LEEWAY_SECONDS && (claims.nbf === undefined || claims.nbf <= nowSeconds + LEEWAY_SECONDS)
-  )
-}
-
 /** Who the claims speak for. Roles are the issuer's word here, because nobody else can be asked. */
 export function principalOf(claims: Claims): Principal {
   return Object.freeze<Principal>({
@@ -84,11 +77,13 @@ export function principalOf(claims: Claims): Principal {
     roles: textsOf(claims.roles),
     scopes: typeof claims.scope === 'string' ? claims.scope.split(' ').filter((scope) => scope !== '') : [],
     groups: textsOf(claims.groups),
+    claims: {},
     sessionId: textOf(claims.sid),
     tokenId: textOf(claims.jti),
     keyId: null,
     authenticatedAtMs: typeof claims.auth_time === 'number' ? claims.auth_time * 1000 : null,
     methods: textsOf(claims.amr),
+    hasSecondFactor: hasSecondFactor(textsOf(claims.amr)),
     expiresAtMs: claims.exp * 1000,
   })
 }

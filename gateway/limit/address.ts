@@ -1,13 +1,18 @@
-/** The first limit: by client address, before any cryptography, so that garbage cannot buy our CPU. */
+/**
+ * The first limit: by client address, before any cryptography, so that garbage cannot buy our CPU. It protects this node, so this
+ * node counts it, in memory: asking anybody else would cost more than what it saves.
+ */
 
-import type { RateRule, Refusal, RequestHead, Soon } from '../model.ts'
+import type { Refusal, RequestHead } from '../model.ts'
 import type { Counters } from '../ports.ts'
-import { charge } from './charge.ts'
+import type { RateRule } from '../rules.ts'
+import { refusalOf } from './charge.ts'
 
 /** Null when the request is within the limit. */
-export function limitAddress(rule: RateRule | null, counters: Counters, head: RequestHead): Soon<Refusal | null> {
+export function limitAddress(rule: RateRule | null, counters: Counters, head: RequestHead): Refusal | null {
   if (rule === null) return null
-  return charge(counters, `address:${networkOf(head.clientAddress)}`, rule, head.receivedAtMs, 'address.limit')
+  const consumed = counters.consumeHere(networkOf(head.clientAddress), rule, head.receivedAtMs)
+  return refusalOf(consumed, 'address.limit')
 }
 
 /** IPv4 counts whole; IPv6 as its /64, because one subscriber owns all of it (SECURITY rule 32). */

@@ -5,15 +5,18 @@
 
 import type { Server } from 'node:http'
 import { createAdminEndpoints } from '../endpoints/admin/app.ts'
-import type { AdminDeps } from '../endpoints/admin/deps.ts'
+import type { AdminDeps, PolicyStatus } from '../endpoints/admin/deps.ts'
 import { limitCredential } from '../limit/credential.ts'
 import type { AuditTrail, Journal } from '../ports.ts'
 import { OWN_SOURCE } from '../revocation/names.ts'
 import type { AdmissionRules, Snapshot } from '../snapshot.ts'
 import type { Config } from './config-file.ts'
-import type { Gateway } from './gateway.ts'
+import type { RecentDecisions } from './decisions.ts'
+import type { Gateway, GatewaySource } from './gateway.ts'
+import type { Metrics } from './metrics.ts'
 import type { Opened } from './open.ts'
 import { openSockets } from './open-sockets.ts'
+import type { Reloader } from './reload.ts'
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
 
@@ -24,30 +27,36 @@ export interface AdminServer {
 
 export interface AdminServerOptions {
   readonly listen: NonNullable<Config['admin']>['listen']
-  /** The public gateway: its policy, its journal and what watches over open connections. */
-  readonly gateway: Gateway
+  /** The public gateway: its policy and what watches over open connections. */
+  readonly source: GatewaySource
+  readonly journal: Journal
   readonly deps: AdminDeps
 }
 
+/** All that this listener has; the rest is 404 before anybody is asked who they are. */
+const OWN_PATHS = /^(?:\/v1\/.*|\/readyz|\/metrics)$/
 const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/
 
-export function createAdminServer({ listen, gateway, deps }: AdminServerOptions): AdminServer {
-  const { snapshot, ports } = gateway
+export function createAdminServer({ listen, source, journal, deps }: AdminServerOptions): AdminServer {
   const upgraded = openSockets()
-  const server = createGatewayServer({
+  const endpoints = createAdminEndpoints(deps)
+  const audited = watched(journal, deps.audit)
+  // The API finds out by itself who calls; nobody is sent to a page to sign in.
+  const own = { sessions: null, tokens: null, keys: null, sealer: null, journal: audited }
+  const derive = (gateway: Gateway): Gateway => ({
     ...gateway,
-    snapshot: adminSnapshot(snapshot, listen, deps.keyHeader),
-    // The API finds out by itself who calls; nobody is sent to a page to sign in.
-    ports: {
-      ...ports,
-      sessions: null,
-      tokens: null,
-      keys: null,
-      sealer: null,
-      journal: watched(ports.journal, deps.audit),
-    },
-    endpoints: createAdminEndpoints(deps),
+    snapshot: adminSnapshot(gateway.snapshot, listen, deps.keyHeader),
+    ports: { ...gateway.ports, ...own },
+    endpoints,
     upgraded,
+  })
+  let derived = { of: source.current, gateway: derive(source.current) }
+  const server = createGatewayServer({
+    get current() {
+      const { current } = source
+      if (derived.of !== current) derived = { of: current, gateway: derive(current) }
+      return derived.gateway
+    },
   })
   return { server, close: () => closeServer(server, upgraded) }
 }
@@ -64,7 +73,7 @@ function adminSnapshot(snapshot: Snapshot, { host, port }: AdminServerOptions['l
     ...snapshot.admission,
     scheme: 'http',
     authority,
-    authorities,
+    isServed: (name: string) => authorities.has(name),
     isTrusted: () => false,
     apiKeyHeader: keyHeader,
     allowHeaderNames: new Set(),
@@ -72,7 +81,7 @@ function adminSnapshot(snapshot: Snapshot, { host, port }: AdminServerOptions['l
   return Object.freeze({
     ...snapshot,
     admission: Object.freeze(admission),
-    routes: { find: () => null, isOwn: (path: string) => path.startsWith('/v1/') || path === '/readyz' },
+    routes: { find: () => null, isOwn: (_authority: string, path: string) => OWN_PATHS.test(path) },
     upstreams: new Map(),
     reservedNames: new Set<string>(),
   })
@@ -91,9 +100,15 @@ function watched(journal: Journal, audit: AuditTrail): Journal {
   }
 }
 
+export interface AdminViews {
+  readonly reloader: Reloader
+  readonly metrics: Metrics
+  readonly decisions: RecentDecisions
+}
+
 /** What the API needs, of what was opened. */
-export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
-  const { config, snapshot, identity, ports, audit, history, database, askRedis, keySets } = opened
+export function adminDeps(opened: Opened, { reloader, metrics, decisions }: AdminViews, journal: Journal): AdminDeps {
+  const { config, snapshot, identity, ports, audit, history, database, askRedis, issuers, limits } = opened
   const { revocations, revoker, sessions, apiKeys, credentials } = identity
   return {
     origin: snapshot.origin,
@@ -106,13 +121,18 @@ export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
     history,
     desk: apiKeys,
     audit,
-    sources: new Set([...Object.keys(config.tokens), OWN_SOURCE]),
+    sources: () => new Set([...Object.keys(reloader.policy.config.tokens), OWN_SOURCE]),
     maxStalenessMs: config.revocation.maxStaleness,
+    decision: decisions.find,
+    metrics: metrics.scrape,
     status: async () => ({
-      policyVersion: snapshot.version,
+      policyVersion: reloader.policy.snapshot.version,
+      policy: policyStatus(reloader),
+      proposals: metrics.proposals(),
       log: { ...revocations.status(), isFresh: revocations.isFresh() },
       cache: credentials.status(),
-      keySets: keySets(),
+      keySets: issuers.current.status(),
+      limits: limits(),
       stores: {
         database: (await database.isReady().catch(() => false)) ? 'up' : 'down',
         redis: await askRedis(),
@@ -120,5 +140,16 @@ export function adminDeps(opened: Opened, journal: Journal): AdminDeps {
     }),
     nowMs: Date.now,
     log: (error) => journal.fault('-', error),
+  }
+}
+
+function policyStatus({ policy, status }: Reloader): PolicyStatus {
+  const { inForceSinceMs, done, refused, last } = status
+  return {
+    version: policy.snapshot.version,
+    inForceSince: new Date(inForceSinceMs).toISOString(),
+    reloads: { done, refused },
+    lastReload:
+      last === null ? null : { at: new Date(last.atMs).toISOString(), outcome: last.outcome, problem: last.problem },
   }
 }

@@ -1,14 +1,17 @@
 /** From the text of a policy file to a compiled policy: the environment and the files it refers to are read here and nowhere else. */
 
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, resolve, sep } from 'node:path'
 import { compile } from '../config/compile.ts'
-import { formatIssues, type ParsedPolicy, parsePolicy } from '../config/parse.ts'
+import { versionText } from '../config/include.ts'
+import type { Issue, Places } from '../config/issues.ts'
+import { formatIssues, type ParsedPolicy, parsePolicy, readPolicy } from '../config/parse.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { startupError } from './startup-error.ts'
 
 export type Config = ParsedPolicy['config']
+export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface PolicyFile {
   readonly text: string
@@ -27,6 +30,16 @@ export interface Policy {
   readonly config: Config
   readonly snapshot: Snapshot
   readonly warnings: readonly string[]
+  readonly places: Places
+  /** Absolute paths of the file and of those it includes. */
+  readonly files: readonly string[]
+}
+
+/** A policy as tools see it: what is unset where they run is stood in for, so it must never be used to connect. */
+export interface ToolPolicy extends Omit<Policy, 'warnings'> {
+  readonly warnings: readonly Issue[]
+  /** Variables and files that the policy names and that are not there, each once. */
+  readonly unset: readonly string[]
 }
 
 export function readPolicyFile(file: string): PolicyFile {
@@ -43,22 +56,61 @@ export function readPolicyFile(file: string): PolicyFile {
 }
 
 /** Throws a startup error that lists every mistake with its line, column and cure. */
-export function loadPolicy(
-  { text, file }: PolicyFile,
-  env: Readonly<Record<string, string | undefined>>,
-  overrides: PolicyOverrides,
-): Policy {
-  const parsed = parsePolicy(text, {
-    file,
-    readEnv: (name) => env[name],
-    readFile: (path) => readFileSync(resolve(dirname(file), path), 'utf8'),
-  })
+export function loadPolicy({ text, file }: PolicyFile, env: Environment, overrides: PolicyOverrides): Policy {
+  const parsed = parsePolicy(text, sourcesOf(file, env))
   if ('issues' in parsed) throw startupError(formatIssues(parsed.issues))
   const config = override(parsed.config, overrides)
-  const version = createHash('sha256').update(text).digest('hex')
-  const compiled = compile(config, version, parsed.places)
+  const compiled = compile(config, sha256(versionText(parsed.texts)), parsed.places)
   if ('issues' in compiled) throw startupError(formatIssues(compiled.issues))
-  return { config, snapshot: compiled.snapshot, warnings: compiled.warnings.map((warning) => formatIssues([warning])) }
+  return {
+    config,
+    snapshot: compiled.snapshot,
+    warnings: compiled.warnings.map((warning) => formatIssues([warning])),
+    places: parsed.places,
+    files: filesOf(file, parsed),
+  }
+}
+
+/** The policy or every mistake in it, without its secrets unless they must be there. */
+export function inspectPolicy(
+  { text, file }: PolicyFile,
+  env: Environment,
+  isUnsetAllowed: boolean,
+): ToolPolicy | { readonly issues: readonly Issue[] } {
+  const unset = new Set<string>()
+  const standIn = (name: string): void => {
+    unset.add(name)
+  }
+  const read = readPolicy(text, { ...sourcesOf(file, env), ...(isUnsetAllowed ? { standIn } : {}) }, sha256)
+  if ('issues' in read) return read
+  const { config, snapshot, warnings, places } = read
+  return { config, snapshot, warnings, places, files: filesOf(file, read), unset: [...unset] }
+}
+
+/** For commands that judge a policy where its secrets are not, such as in CI. Throws what is wrong with it, as `loadPolicy` does. */
+export function loadForTools(file: string, env: Environment = process.env): ToolPolicy {
+  const policy = inspectPolicy(readPolicyFile(file), env, true)
+  if ('issues' in policy) throw startupError(formatIssues(policy.issues))
+  return policy
+}
+
+function sourcesOf(file: string, env: Environment) {
+  const folder = dirname(file)
+  return {
+    file,
+    readEnv: (name: string) => env[name],
+    readFile: (path: string) => readFileSync(resolve(folder, path), 'utf8'),
+    listFiles: (glob: string) => globSync(glob, { cwd: folder }).map((path) => path.replaceAll(sep, '/')),
+  }
+}
+
+function filesOf(file: string, { texts }: ParsedPolicy): readonly string[] {
+  const [, ...included] = texts
+  return [resolve(file), ...included.map(({ name }) => resolve(dirname(file), name))]
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 function override(config: Config, { port, upstreamUrl }: PolicyOverrides): Config {
@@ -71,7 +123,10 @@ function override(config: Config, { port, upstreamUrl }: PolicyOverrides): Confi
       upstreamUrl === null
         ? upstreams
         : Object.fromEntries(
-            Object.entries(upstreams).map(([id, upstream]) => [id, { ...upstream, url: upstreamUrl }]),
+            Object.entries(upstreams).map(([id, upstream]) => [
+              id,
+              { ...upstream, url: [{ url: upstreamUrl, weight: 1 }] },
+            ]),
           ),
   }
 }

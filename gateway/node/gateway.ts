@@ -12,6 +12,10 @@ export interface Endpoints {
   fetch(request: Request): Promise<Response> | Response
 }
 
+/**
+ * One value from first to last of an exchange: whoever reads two things of it reads them of one policy. A reload makes a new
+ * one, which shares with the old what outlives a policy.
+ */
 export interface Gateway {
   readonly snapshot: Snapshot
   readonly ports: Ports
@@ -20,4 +24,9 @@ export interface Gateway {
   readonly sweep: RelaySweep
   readonly upgraded: OpenSockets
   readonly exchanges: OpenExchanges
+}
+
+/** Where servers find the gateway of the next exchange. */
+export interface GatewaySource {
+  readonly current: Gateway
 }

@@ -65,16 +65,21 @@ async function start(
   }
   const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, false)
   let outcome = await decide(gateway.snapshot, gateway.ports, raw)
+  exchange.outcome = outcome // at once: it may hold places
   // From here to the start of the relay nothing may be awaited.
   for (let times = 1; outcome.kind === 'forward' && !gateway.exchanges.isCurrent(outcome); times++) {
     outcome = await decideAgain(exchange, raw, outcome, times)
+    exchange.outcome = outcome
   }
-  exchange.outcome = outcome
   if (response.destroyed) return null
   if (outcome.kind === 'refuse') {
     // RFC 9112 §6.3: after a head that can be read in two ways, nobody can say where the next one begins.
     if (outcome.refusal.reason.startsWith('head.')) response.shouldKeepAlive = false
     writeOwn(exchange, await refusedAnswer(exchange, outcome), request, response)
+    return null
+  }
+  if (outcome.kind === 'preflight') {
+    writeOwn(exchange, outcome.answer, request, response)
     return null
   }
   if (isContinueAsked) response.writeContinue()

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { startUpstream } from '../../upstream-mock/server.ts'
+import type { AccessRecord } from '../model.ts'
 import { OPEN_POLICY, startTestGateway } from '../test/support/gateway.ts'
 import { freePort } from '../test/support/ports.ts'
 import { jsonJournal, terminalJournal } from './journal.ts'
@@ -48,7 +49,8 @@ test('[FR-019] the journal keeps no query value, cookie or credential, and a bug
 
 test('[FR-024] on a terminal an exchange is one short line without control characters of others', () => {
   const lines: string[] = []
-  terminalJournal((line) => lines.push(line)).record({
+  const journal = terminalJournal((line) => lines.push(line))
+  const record: AccessRecord = {
     requestId: 'r1',
     at: '2026-11-20T12:34:56.789Z',
     durationMs: 3,
@@ -58,6 +60,10 @@ test('[FR-024] on a terminal an exchange is one short line without control chara
     route: null,
     upstream: null,
     subject: null,
+    roles: [],
+    scopes: [],
+    policy: 'p',
+    proposed: null,
     credential: null,
     clientAddress: '127.0.0.1',
     reason: 'route.unlisted',
@@ -65,8 +71,13 @@ test('[FR-024] on a terminal an exchange is one short line without control chara
     droppedHeaders: 0,
     droppedGroups: 0,
     isAborted: false,
-  })
-  expect(lines).toEqual(['12:34:56 404 GET /a - 3 ms route.unlisted\n'])
+  }
+  journal.record(record)
+  journal.record({ ...record, status: 200, reason: null, proposed: 'would-refuse' })
+  expect(lines).toEqual([
+    '12:34:56 404 GET /a - 3 ms route.unlisted\n',
+    '12:34:56 200 GET /a - 3 ms proposal: would-refuse\n',
+  ])
 })
 
 test('[FR-001] a gateway whose log is read no more still ends when it is told to', async () => {

@@ -65,7 +65,9 @@ function lineOf(record: AccessRecord): string {
   const who = record.subject ?? '-'
   const why = record.reason === null ? '' : ` ${record.reason}`
   const cut = record.isAborted ? ' aborted' : ''
-  return `${time} ${record.status} ${record.method} ${record.path} ${who} ${record.durationMs} ms${why}${cut}`
+  const { proposed } = record
+  const would = proposed === null || proposed === 'same' ? '' : ` proposal: ${proposed}`
+  return `${time} ${record.status} ${record.method} ${record.path} ${who} ${record.durationMs} ms${why}${would}${cut}`
 }
 
 function textOf(error: unknown): string {

@@ -6,16 +6,23 @@ import { createEndpoints } from '../endpoints/app.ts'
 import type { ApiKeys } from '../identity-provider/api-keys.ts'
 import type { Users } from '../identity-provider/users.ts'
 import { recheck } from '../pipeline.ts'
+import type { Snapshot } from '../snapshot.ts'
 import { adminDeps, createAdminServer } from './admin.ts'
-import type { Config } from './config-file.ts'
+import type { Config, Policy, PolicyFile } from './config-file.ts'
+import { recentDecisions } from './decisions.ts'
 import type { Gateway } from './gateway.ts'
+import type { NodeJournal } from './journal.ts'
+import { openMetrics } from './metrics.ts'
+import { observed } from './observed.ts'
 import { type OpenOptions, openAll } from './open.ts'
 import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
+import { watchPolicy } from './policy-watch.ts'
 import { relaySweep } from './relay-sweep.ts'
+import { checkTests, nameOf, type Reloaded, reloader } from './reload.ts'
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
-import { startupError } from './startup-error.ts'
+import { isStartupError, startupError } from './startup-error.ts'
 import { upstreamPools } from './upstream-pool.ts'
 
 export type GatewayOptions = OpenOptions
@@ -28,6 +35,10 @@ export interface RunningGateway {
   readonly users: Users
   readonly apiKeys: ApiKeys
   readonly signup: Config['login']['signup']
+  /** Of the policy in force, the first digits of its SHA-256, as the log shows them. */
+  policyName(): string
+  /** Puts another policy in force, or keeps the one there is: that of the file, or a text in its place. Never rejects. */
+  reload(policy?: PolicyFile): Promise<Reloaded>
   /** Finishes what is in flight, within a bound, and closes everything. */
   close(): Promise<void>
 }
@@ -45,51 +56,114 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     nowMs: Date.now,
     log: (error) => options.journal.fault('-', error),
   })
-  const gateway: Gateway = {
-    snapshot,
-    ports,
-    endpoints,
-    pools: upstreamPools(),
-    sweep: relaySweep(),
-    upgraded: openSockets(),
-    exchanges: openExchanges({
-      revocations: ports.revocations,
-      recheck: (plan, nowMs) => recheck(snapshot, ports, plan, nowMs),
-      maxStalenessMs: config.revocation.maxStaleness,
-      nowMs: Date.now,
-      monotonicMs: () => performance.now(),
-      fault: (error) => options.journal.fault('-', error),
+  const { journal } = options
+  const fault = (error: unknown) => journal.fault('-', error)
+  const decisions = recentDecisions()
+  const exchanges = openExchanges({
+    revocations: ports.revocations,
+    recheck: (plan, nowMs) => recheck(source.current.snapshot, source.current.ports, plan, nowMs),
+    snapshot: () => source.current.snapshot,
+    maxStalenessMs: config.revocation.maxStaleness,
+    nowMs: Date.now,
+    monotonicMs: () => performance.now(),
+    fault,
+  })
+  const metrics = openMetrics({
+    policy: () => ({
+      version: source.current.snapshot.version,
+      inForceSinceMs: reloads.status.inForceSinceMs,
     }),
+    reloads: () => ({ ...reloads.status, isLastRefused: reloads.status.last?.outcome === 'refused' }),
+    openExchanges: () => exchanges.size,
+    log: () => ({ ...identity.revocations.status(), isFresh: identity.revocations.isFresh() }),
+    limits: opened.limits,
+    decisions: () => decisions.size,
+  })
+  /** Swapped whole: each exchange reads it once, at its start. */
+  const source: { current: Gateway } = {
+    current: {
+      snapshot,
+      ports: { ...ports, journal: observed(ports.journal, metrics, decisions) },
+      endpoints,
+      pools: upstreamPools(),
+      sweep: relaySweep(),
+      upgraded: openSockets(),
+      exchanges,
+    },
   }
-  gateway.sweep.add(gateway.exchanges)
-  const server = createGatewayServer(gateway)
+  const reloads = reloader({
+    options,
+    policy: opened.policy,
+    tokens: opened.issuers,
+    journal,
+    nowMs: Date.now,
+    swap(policy, tokens) {
+      const { current } = source
+      const before = reloads.policy
+      source.current = { ...current, snapshot: policy.snapshot, ports: { ...current.ports, tokens } }
+      exchanges.redecide()
+      current.pools.keep(originsOf(policy.snapshot))
+      metrics.policyChanged(before.config, policy.config)
+      watch?.follow(policy.files)
+    },
+  })
+  const watch =
+    options.isWatched === true ? watchPolicy(opened.policy.files, () => void reloads.reload(), unwatched) : null
+  const { pools, sweep, upgraded } = source.current
+  sweep.add(exchanges)
+  const server = createGatewayServer(source)
+  const views = { reloader: reloads, metrics, decisions }
   const admin =
     config.admin === undefined
       ? null
-      : createAdminServer({ listen: config.admin.listen, gateway, deps: adminDeps(opened, options.journal) })
+      : createAdminServer({ listen: config.admin.listen, source, journal, deps: adminDeps(opened, views, journal) })
   const close = async () => {
-    await Promise.all([closeServer(server, gateway.upgraded), admin?.close()])
-    gateway.sweep.stop()
-    gateway.exchanges.close()
-    await gateway.pools.destroy()
+    await watch?.close()
+    await reloads.idle()
+    await Promise.all([closeServer(server, upgraded), admin?.close()])
+    sweep.stop()
+    exchanges.close()
+    await pools.destroy()
     await closeStores()
-    await options.journal.flush()
+    await journal.flush()
   }
   try {
     if (admin !== null) await listen(admin.server, config.admin!.listen)
     const url = await listen(server, config.listen)
+    void tellTests(opened.policy, journal)
     return {
       origin: snapshot.origin,
       url,
       users: identity.users,
       apiKeys: identity.apiKeys,
       signup: config.login.signup,
+      policyName: () => nameOf(reloads.policy),
+      reload: reloads.reload,
       close,
     }
   } catch (error) {
     await close()
     throw error
   }
+
+  function unwatched(error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error)
+    journal.note(`the policy's folder cannot be watched: ${why}. Send SIGHUP after each change.`)
+  }
+}
+
+/** A node that has nothing else to serve starts with a policy whose tests fail; it would not be put in place of another. */
+async function tellTests(policy: Policy, journal: NodeJournal): Promise<void> {
+  try {
+    await checkTests(policy, Date.now())
+  } catch (error) {
+    if (isStartupError(error)) journal.note(`the policy in force breaks its own promises: ${error.message}`)
+    else journal.fault('-', error)
+  }
+}
+
+function originsOf({ upstreams }: Snapshot): ReadonlySet<string> {
+  return new Set([...upstreams.values()].flatMap(({ servers }) => servers.map(({ origin }) => origin)))
 }
 
 async function listen(server: Server, { host, port }: Config['listen']): Promise<string> {

@@ -3,10 +3,13 @@
 import { expect, test } from 'vitest'
 import { type ForwardPlan, type Principal, type Proof, Refusal } from '../model.ts'
 import type { Rechecked } from '../pipeline.ts'
+import type { Snapshot } from '../snapshot.ts'
 import { scriptedRevocations } from '../test/support/revocations.ts'
+import { until } from '../test/support/until.ts'
 import { type OpenExchange, openExchanges } from './open-exchanges.ts'
 
 const MAX_STALENESS_MS = 5000
+const NEW_POLICY = { version: '2' } as Snapshot
 const ALLOWED_UNTIL_MS = 1_000_000
 
 interface Opened extends OpenExchange {
@@ -23,25 +26,29 @@ function setUp() {
     answer: (subject: string): Rechecked | Refusal => resting(subject, log.sequence),
     /** Set: rechecks wait until it is called. */
     held: null as (() => void)[] | null,
+    /** In force. */
+    policy: { version: '1' } as Snapshot,
   }
   const exchanges = openExchanges({
     revocations: log,
     async recheck(plan) {
-      const { subject } = plan.principal!
+      const subject = plan.principal?.subject ?? 'nobody'
       rechecked.push(subject)
       if (state.held !== null) await new Promise<void>((resolve) => state.held!.push(resolve))
       return state.answer(subject)
     },
+    snapshot: () => state.policy,
     maxStalenessMs: MAX_STALENESS_MS,
     nowMs: () => clock.nowMs,
     monotonicMs: () => clock.nowMs,
     fault: (error) => faults.push(error),
   })
-  const open = (subject: string, more: Partial<Principal> = {}): Opened => {
+  const open = (subject: string, more: Partial<Principal> = {}, snapshot = state.policy, isNobody = false): Opened => {
     const { principal, proofs } = resting(subject, log.sequence, more)
-    const plan = { principal, proofs } as ForwardPlan
+    const plan = (isNobody ? { principal: null, proofs: [] } : { principal, proofs }) as unknown as ForwardPlan
     const exchange: Opened = {
       plan,
+      snapshot,
       cutBy: null,
       flows: 0,
       cut(refusal) {
@@ -222,20 +229,9 @@ test('[FR-036] at the end of its credential it is asked again: extended lives on
 })
 
 test('[FR-035] a log out of reach cuts what rests on a credential, and what is public does not notice', async () => {
-  const { log, open, pass, exchanges } = setUp()
+  const { log, open, pass } = setUp()
   const ada = open('ada')
-  const nobody: Opened = {
-    plan: { principal: null, proofs: [] as readonly Proof[] } as ForwardPlan,
-    cutBy: null,
-    flows: 0,
-    cut(refusal) {
-      this.cutBy = refusal
-    },
-    flow() {
-      this.flows += 1
-    },
-  }
-  exchanges.add(nobody)
+  const nobody = open('nobody', {}, NEW_POLICY, true)
   await pass(500)
   log.state.isFresh = false
   await pass(250)
@@ -321,4 +317,77 @@ test('[FR-036] many who are revoked at once are cut some at a time, and nothing 
   expect([atOnce > 0, atOnce < 500, passable(), exchanges.size]).toEqual([true, true, 0, 1000 - atOnce])
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
   expect([cut(), exchanges.size, exchanges.nameCount]).toEqual([1000, 0, 0])
+})
+
+const LONG_LIVED_MS = 6000
+
+test('[FR-046] what lives long is decided again by a new policy, and cut when that does not allow it; what is short is not', async () => {
+  const { exchanges, open, pass, state, rechecked } = setUp()
+  const ada = open('ada')
+  const bob = open('bob')
+  await pass(LONG_LIVED_MS)
+  const young = open('carol')
+  state.policy = NEW_POLICY
+  state.answer = (subject) => (subject === 'bob' ? resting(subject, 0) : REFUSED)
+  exchanges.redecide()
+  await pass(2000)
+  expect(ada.cutBy).toMatchObject({ reason: 'policy.changed', log: 'role.missing' })
+  expect([bob.cutBy, young.cutBy, rechecked.length]).toEqual([null, null, 2])
+  await pass(LONG_LIVED_MS)
+  expect(young.cutBy).toMatchObject({ reason: 'policy.changed' })
+  expect([bob.cutBy, rechecked.length]).toEqual([null, 3])
+})
+
+test('[FR-046] one whose decision a reload overtook is decided again too, though it was not open then', async () => {
+  const { open, pass, state } = setUp()
+  const before = state.policy
+  state.policy = NEW_POLICY
+  const late = open('ada', {}, before)
+  state.answer = () => REFUSED
+  await pass(LONG_LIVED_MS)
+  expect(late.cutBy).toMatchObject({ reason: 'policy.changed' })
+})
+
+test('[FR-046] nobody’s exchange is decided again by a new policy, and goes on while the log is lost', async () => {
+  const { exchanges, open, pass, state, log } = setUp()
+  const nobody = open('nobody', {}, state.policy, true)
+  await pass(LONG_LIVED_MS)
+  log.state.isFresh = false
+  log.state.canCatchUp = false
+  await pass(LONG_LIVED_MS)
+  expect([nobody.cutBy, exchanges.size, exchanges.nameCount]).toEqual([null, 1, 0])
+  state.policy = NEW_POLICY
+  state.answer = () => REFUSED
+  exchanges.redecide()
+  await pass(250)
+  expect(nobody.cutBy).toMatchObject({ reason: 'policy.changed' })
+})
+
+test('[FR-046] what a new policy cannot decide is asked again, and cut when the bound has passed', async () => {
+  const { exchanges, open, pass, state, rechecked } = setUp()
+  const ada = open('ada')
+  await pass(LONG_LIVED_MS)
+  state.policy = NEW_POLICY
+  state.answer = () => UNKNOWN
+  exchanges.redecide()
+  await pass(1000)
+  expect([ada.cutBy, exchanges.mayPass(ada)]).toEqual([null, false])
+  expect(rechecked.length).toBeGreaterThan(1)
+  await pass(MAX_STALENESS_MS + 500)
+  expect(ada.cutBy?.reason).toBe('revocation.stale')
+})
+
+test('[FR-046] ten thousand are decided again in turns, and none is forgotten', async () => {
+  const { exchanges, open, pass, state, rechecked } = setUp()
+  for (let at = 0; at < 10_000; at++) open(`u${at}`)
+  while (exchanges.nameCount < 20_000) {
+    await pass(250)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await pass(LONG_LIVED_MS)
+  state.policy = NEW_POLICY
+  exchanges.redecide()
+  await pass(250)
+  expect(rechecked.length).toBeLessThanOrEqual(100)
+  await until(() => rechecked.length === 10_000, 'all were asked about')
 })

@@ -1,17 +1,22 @@
 /**
- * Every allowed exchange that rests on a credential, from before its first byte goes upstream until it is over. It is cut when
- * that credential is revoked or expires, or no longer allows it (SECURITY rule 35). Most are over before a sweep comes by, so
- * they only stand in a set; what lives longer is indexed by the names it rests on.
+ * Every allowed exchange, from before its first byte goes upstream until it is over. It is cut when the credential it rests on
+ * is revoked or expires, or no longer allows it (SECURITY rule 35), and when it lives long and a policy that came since does not
+ * allow it. Most are over before a sweep comes by, so they only stand in a set; what lives longer is indexed by the names it
+ * rests on.
  */
 
 import { type ForwardPlan, type Principal, type Proof, Refusal } from '../model.ts'
 import type { Rechecked } from '../pipeline.ts'
 import type { Revocations, RevokedNames } from '../ports.ts'
 import { REASONS } from '../problem/catalogue.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { nameIndex } from './name-index.ts'
 import type { Sweepable } from './relay-sweep.ts'
 
 export interface OpenExchange {
   readonly plan: ForwardPlan
+  /** What it was decided by. */
+  readonly snapshot: Snapshot
   /** Ends it on both sides at once. */
   cut(refusal: Refusal): void
   /** What `mayPass` held up is to be asked about again. */
@@ -34,6 +39,8 @@ export interface OpenExchanges extends Sweepable {
    * may: it was allowed before the doubt arose, and is cut if that was right.
    */
   startFault(exchange: OpenExchange): 'principal.revoked' | 'revocation.stale' | null
+  /** Another policy is in force: what lives long is decided again by it, a few at a time, and goes on meanwhile. */
+  redecide(): void
   readonly size: number
   /** Names in the index. */
   readonly nameCount: number
@@ -45,6 +52,8 @@ export interface OpenExchangesDeps {
   readonly revocations: Revocations | null
   /** Is the same caller still allowed the same thing? */
   readonly recheck: (plan: ForwardPlan, nowMs: number) => Promise<Rechecked | Refusal>
+  /** The one in force. */
+  readonly snapshot: () => Snapshot
   /** How long a doubt may last that nobody can settle. */
   readonly maxStalenessMs: number
   readonly nowMs: () => number
@@ -58,6 +67,8 @@ interface Held {
   proofs: readonly Proof[]
   /** When it is to be checked again for its age alone, by the clock that tokens are dated by. */
   dueAtMs: number
+  /** Monotonic: a sweep or two after it began. */
+  readonly heldAtMs: number
   /** Monotonic; null while nothing speaks against it. */
   doubtedAtMs: number | null
   isQueued: boolean
@@ -74,6 +85,10 @@ const HOLDS_PER_TURN = 250
 const CUTS_PER_TURN = 100
 /** A credential that still verifies after its end, within the leeway for clocks, is asked again this much later. */
 const OVERDUE_MS = 1000
+/** What is over sooner keeps the policy it began with. */
+const LONG_LIVED_MS = 5000
+/** Checked again before anything else gets its turn; some milliseconds' worth. */
+const RECHECKS_PER_TURN = 100
 /** A sweep, and a try to read the log: begun so early, it is over when the bound is reached. */
 const TOUCH_MS = 500
 
@@ -86,14 +101,17 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   let young = new Set<OpenExchange>()
   let older = new Set<OpenExchange>()
   const held = new Map<OpenExchange, Held>()
-  const byName = new Map<string, Set<Held>>()
+  const byName = nameIndex<Held>()
   const doubted = new Set<Held>()
+  /** To be decided again by another policy, once they have lived long enough. */
+  const outdated = new Set<Held>()
   /** Held up by `mayPass`. */
   const waiting = new Set<OpenExchange>()
   /** Taken from `queueAt`: shifting a long array would cost its whole length each time. */
   let queue: Held[] = []
   let queueAt = 0
   let rechecksUnderWay = 0
+  let rechecksInTurn = 0
   /** No exchange is due before. */
   let nextDueAtMs = Number.POSITIVE_INFINITY
   /** To be cut when their turn comes, and why. Nothing of theirs passes meanwhile. */
@@ -108,9 +126,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
       if (proofs.length === 0 || revocations === null) return true
       return revocations.isFresh() && !isDead(proofs)
     },
-    add(exchange) {
-      if (exchange.plan.proofs.length > 0) young.add(exchange)
-    },
+    add: (exchange) => void young.add(exchange),
     mayPass(exchange) {
       if (revocations === null || exchange.plan.proofs.length === 0) return true
       if (doomed.has(exchange)) return false
@@ -138,9 +154,13 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
         if (atMs - entry.doubtedAtMs! > maxStalenessMs) cut(entry.exchange, STALE)
         else enqueue(entry)
       }
+      for (const entry of outdated) if (isLongLived(entry, atMs)) enqueue(entry)
       if (nowMs() >= nextDueAtMs) doubtOverdue()
       pump()
       release()
+    },
+    redecide() {
+      for (const entry of held.values()) outdated.add(entry)
     },
     get size() {
       return young.size + older.size + held.size + doomed.size
@@ -184,7 +204,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
       }
     }
     if (names === null) for (const entry of held.values()) settle(entry)
-    else for (const name of names) for (const entry of byName.get(name) ?? []) settle(entry)
+    else for (const name of names) for (const entry of byName.of(name)) settle(entry)
     pump()
   }
 
@@ -220,35 +240,19 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
       isQueued: false,
       isRechecking: false,
       isTouched: false,
+      heldAtMs: monotonicMs(),
     }
     held.set(exchange, entry)
-    index(entry)
+    if (exchange.snapshot !== deps.snapshot()) outdated.add(entry)
+    byName.add(entry)
     nextDueAtMs = Math.min(nextDueAtMs, dueAtMs)
-  }
-
-  function index(entry: Held): void {
-    for (const { names } of entry.proofs) {
-      for (const name of names) {
-        const entries = byName.get(name)
-        if (entries === undefined) byName.set(name, new Set([entry]))
-        else entries.add(entry)
-      }
-    }
-  }
-
-  function unindex(entry: Held): void {
-    for (const { names } of entry.proofs) {
-      for (const name of names) {
-        const entries = byName.get(name)
-        if (entries?.delete(entry) === true && entries.size === 0) byName.delete(name)
-      }
-    }
   }
 
   function forget(entry: Held): void {
     held.delete(entry.exchange)
     doubted.delete(entry)
-    unindex(entry)
+    outdated.delete(entry)
+    byName.delete(entry)
   }
 
   function cut(exchange: OpenExchange, refusal: Refusal): void {
@@ -281,9 +285,18 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     }
   }
 
-  function doubt(entry: Held): void {
+  function isLongLived({ heldAtMs }: Held, atMs: number): boolean {
+    return atMs - heldAtMs >= LONG_LIVED_MS
+  }
+
+  /** To be checked again at the next sweep. */
+  function suspect(entry: Held): void {
     entry.doubtedAtMs ??= monotonicMs()
     doubted.add(entry)
+  }
+
+  function doubt(entry: Held): void {
+    suspect(entry)
     enqueue(entry)
   }
 
@@ -304,9 +317,10 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
 
   function pump(): void {
     while (rechecksUnderWay < RECHECKS_MAX && queueAt < queue.length) {
+      if (rechecksInTurn === RECHECKS_PER_TURN) return
       const entry = queue[queueAt++]!
       entry.isQueued = false
-      if (doubted.has(entry)) void recheck(entry)
+      if (doubted.has(entry) || outdated.has(entry)) void recheck(entry)
     }
     if (queueAt < queue.length) return
     queue = []
@@ -314,9 +328,11 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   }
 
   async function recheck(entry: Held): Promise<void> {
+    if (rechecksInTurn++ === 0) setImmediate(goOn)
     rechecksUnderWay++
     entry.isRechecking = true
     entry.isTouched = false
+    const isOutdated = outdated.delete(entry) && !doubted.has(entry)
     let found: Rechecked | Refusal = STALE
     try {
       found = await deps.recheck(entry.exchange.plan, nowMs())
@@ -325,25 +341,33 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     }
     rechecksUnderWay--
     entry.isRechecking = false
-    if (doubted.has(entry)) conclude(entry, found)
+    if (held.get(entry.exchange) === entry) conclude(entry, found, isOutdated)
+    pump()
+  }
+
+  /** In the next turn of the event loop after each in which something was checked again. */
+  function goOn(): void {
+    rechecksInTurn = 0
     pump()
   }
 
   /** Whatever is not settled here stays in doubt: the next sweep asks again, until the bound has passed. */
-  function conclude(entry: Held, found: Rechecked | Refusal): void {
+  function conclude(entry: Held, found: Rechecked | Refusal, isOutdated: boolean): void {
     if (found instanceof Refusal) {
-      if (REASONS[found.reason] === 'cannot-decide') return
-      cut(entry.exchange, new Refusal('principal.revoked', { log: found.reason }))
+      const reason = isOutdated ? 'policy.changed' : 'principal.revoked'
+      if (REASONS[found.reason] === 'cannot-decide') suspect(entry)
+      else cut(entry.exchange, new Refusal(reason, { log: found.reason }))
       return
     }
     if (revocations !== null && isDead(found.proofs)) {
       if (isEnded(found.proofs)) cut(entry.exchange, REVOKED)
-      else if (entry.isTouched) enqueue(entry)
+      else if (entry.isTouched) doubt(entry)
+      else suspect(entry)
       return
     }
-    unindex(entry)
+    byName.delete(entry)
     entry.proofs = found.proofs
-    index(entry)
+    byName.add(entry)
     entry.dueAtMs = dueAtMsOf(found.principal)
     nextDueAtMs = Math.min(nextDueAtMs, entry.dueAtMs)
     entry.doubtedAtMs = null
@@ -351,8 +375,8 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     release()
   }
 
-  function dueAtMsOf({ expiresAtMs }: Principal): number {
-    return Math.max(expiresAtMs, nowMs() + OVERDUE_MS)
+  function dueAtMsOf(principal: Principal | null): number {
+    return Math.max(principal?.expiresAtMs ?? Number.POSITIVE_INFINITY, nowMs() + OVERDUE_MS)
   }
 
   /** What was let in while the log could be read must not go on without it: entries may be missed from here on. */
@@ -362,6 +386,8 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     const isKnown = await log.catchUp()
     isCatchingUp = false
     if (isKnown || log.isFresh(TOUCH_MS)) return release()
-    for (const exchange of [...young, ...older, ...held.keys()]) cut(exchange, STALE)
+    for (const exchange of [...young, ...older, ...held.keys()]) {
+      if (exchange.plan.proofs.length > 0) cut(exchange, STALE)
+    }
   }
 }

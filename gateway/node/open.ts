@@ -7,12 +7,13 @@ import type { AuditTrail, Carrier, Counters, CredentialStore, Database, Ports, R
 import type { Snapshot } from '../snapshot.ts'
 import { openDatabase } from '../stores/database/open.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
-import { type Config, loadPolicy, type PolicyFile } from './config-file.ts'
+import { type Config, loadPolicy, type Policy, type PolicyFile } from './config-file.ts'
 import { primitives } from './crypto.ts'
 import type { NodeJournal } from './journal.ts'
 import { resolveSecrets } from './secret.ts'
 import { startupError } from './startup-error.ts'
 import { openTokens } from './token-issuers.ts'
+import { type TokenSuccession, tokenSuccession } from './token-succession.ts'
 
 export interface OpenOptions {
   readonly policy: PolicyFile
@@ -26,11 +27,15 @@ export interface OpenOptions {
   readonly upstreamUrl?: string | null
   /** Refuse to listen anywhere but on loopback. */
   readonly isLoopbackOnly?: boolean
+  /** Reload the policy when its files change. */
+  readonly isWatched?: boolean
   /** A command, beside which a gateway may be serving from the same stores. */
   readonly isCommand?: boolean
 }
 
 export interface Opened {
+  /** As it was read at the start. */
+  readonly policy: Policy
   readonly config: Config
   readonly snapshot: Snapshot
   readonly identity: OpenIdentityProvider
@@ -38,10 +43,11 @@ export interface Opened {
   readonly audit: AuditTrail
   readonly history: RevocationHistory
   readonly database: Database
-  /** Age, number and last error of each issuer's keys. */
-  readonly keySets: () => readonly object[]
+  readonly issuers: TokenSuccession
   /** Does Redis answer now? */
   readonly askRedis: () => Promise<'up' | 'down' | 'none'>
+  /** Are limits counted with the other nodes, and how many were there when that was last known? */
+  readonly limits: () => { readonly isShared: boolean; readonly nodes: number }
   /** Closes everything; never rejects. */
   close(): Promise<void>
 }
@@ -53,10 +59,11 @@ const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/
 /** Rejects with a startup error when an operator can mend it; whatever had been opened is closed again. */
 export async function openAll(options: OpenOptions): Promise<Opened> {
   const { journal, env, dataDir } = options
-  const { config, snapshot, warnings } = loadPolicy(options.policy, env, {
+  const policy = loadPolicy(options.policy, env, {
     port: options.port ?? null,
     upstreamUrl: options.upstreamUrl ?? null,
   })
+  const { config, snapshot, warnings } = policy
   if (options.isLoopbackOnly === true && !LOOPBACK.test(config.listen.host)) {
     throw startupError(`The demo has known users, so it listens on loopback only, not on ${config.listen.host}.`)
   }
@@ -68,7 +75,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
   try {
     const database = await openStore(config, dataDir, fault)
     opened.push(() => database.close())
-    const { counters, carrier, credentialStore, askRedis } = await openShared(
+    const { counters, limits, carrier, credentialStore, askRedis } = await openShared(
       config,
       journal,
       opened,
@@ -102,13 +109,15 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     opened.push(() => identity.close())
     const { sessions, keys, revocations, assertions, sealer } = identity
     // A command serves nobody, so it asks no issuer for its keys.
-    const issuers = await openTokens(options.isCommand === true ? {} : config.tokens, identity, fault)
+    const accepted = options.isCommand === true ? {} : config.tokens
+    const issuers = await tokenSuccession(accepted, (tokens) => openTokens(tokens, identity, fault))
     opened.push(() => issuers.close())
-    const tokens = issuers.verifier
+    const tokens = issuers.current.verifier
     const ports: Ports = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }
     const audit = auditTrail({ database, nowMs: Date.now, tell: (record) => journal.audit(record), log: fault })
     const history = revocationHistory(database)
     return {
+      policy,
       config,
       snapshot,
       identity,
@@ -117,7 +126,8 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       history,
       database,
       askRedis,
-      keySets: issuers.status,
+      limits,
+      issuers,
       close: () => closeAll(opened),
     }
   } catch (error) {
@@ -127,7 +137,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
 }
 
 /** Why a secret of our own making will not do; null when it will. */
-function secretReason({ store, origin }: Config, env: OpenOptions['env']): string | null {
+export function secretReason({ store, origin }: Config, env: OpenOptions['env']): string | null {
   if (env.NODE_ENV === 'production') return 'NODE_ENV is production'
   if (origin.startsWith('https:')) return 'the origin is https'
   if (store.database !== undefined) return 'the database is shared (store.database)'
@@ -149,6 +159,7 @@ function storeError(error: unknown): Error {
 
 interface Shared {
   readonly counters: Counters
+  readonly limits: Opened['limits']
   readonly carrier: Carrier | null
   readonly credentialStore: CredentialStore | null
   readonly askRedis: Opened['askRedis']
@@ -162,7 +173,13 @@ async function openShared(
   isCommand: boolean,
 ): Promise<Shared> {
   const memory = memoryCounters(COUNTER_KEYS_MAX)
-  const alone: Shared = { counters: memory, carrier: null, credentialStore: null, askRedis: async () => 'none' }
+  const alone: Shared = {
+    counters: memory,
+    limits: () => ({ isShared: false, nodes: 1 }),
+    carrier: null,
+    credentialStore: null,
+    askRedis: async () => 'none',
+  }
   if (store.redis === undefined) return alone
   const [{ connectRedis }, { redisCounters }, { redisCarrier }, { redisCredentialStore }] = await Promise.all([
     import('../stores/redis/connect.ts'),
@@ -182,10 +199,16 @@ async function openShared(
   opened.push(() => redis.disconnect())
   const carrier = redisCarrier(redis, store.redis, fault)
   opened.push(() => carrier.close())
+  // A command serves nobody, so it is no node that others would leave a share to.
+  const counters = isCommand
+    ? null
+    : redisCounters(redis, memory, (isShared, error) => {
+        journal.note(isShared ? 'limits are shared again' : `limits are counted on this node alone: ${error}`)
+      })
+  if (counters !== null) opened.push(() => counters.close())
   return {
-    counters: redisCounters(redis, memory, (isShared, error) => {
-      journal.note(isShared ? 'limits are shared again' : `limits are counted on this node alone: ${error}`)
-    }),
+    counters: counters ?? memory,
+    limits: counters?.status ?? alone.limits,
     carrier,
     askRedis: () =>
       redis.ping().then(

@@ -20,8 +20,8 @@ const CLIENT_STALL_MS = 60_000
 
 export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchange {
   readonly plan: ForwardPlan
+  readonly snapshot: Snapshot
   readonly #exchange: Exchange
-  readonly #snapshot: Snapshot
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   #controller: Dispatcher.DispatchController | null = null
@@ -40,7 +40,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
 
   constructor(exchange: Exchange, plan: ForwardPlan, request: IncomingMessage, response: ServerResponse) {
     this.#exchange = exchange
-    this.#snapshot = exchange.gateway.snapshot
+    this.snapshot = exchange.gateway.snapshot
     this.plan = plan
     this.#request = request
     this.#response = response
@@ -61,11 +61,11 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   }
 
   #dispatch(): void {
-    const { upstream, path, head, headers } = this.plan
+    const { origin, path, head, headers } = this.plan
     const { pools } = this.#exchange.gateway
-    const servername = pools.tlsOf(upstream)?.servername
+    const servername = pools.tlsOf(origin)?.servername
     try {
-      pools.of(upstream).dispatch(
+      pools.of(origin).dispatch(
         {
           path,
           method: head.method as Dispatcher.HttpMethod,
@@ -167,7 +167,7 @@ export class Relay implements Dispatcher.DispatchHandler, Sweepable, OpenExchang
   /** Null when there is a bug: it is then 503 with a stack in the journal, not a fault of the upstream. */
   #answer(upstream: AnswerHead): AnswerHead | null {
     try {
-      return answer(this.#snapshot, this.plan, upstream)
+      return answer(this.snapshot, this.plan, upstream)
     } catch (error) {
       this.#exchange.gateway.ports.journal.fault(this.#exchange.requestId, error)
       this.#abort(stopped('gateway.bug', 'see the fault of this request'))

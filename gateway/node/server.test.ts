@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import type { AccessRecord } from '../model.ts'
 import type { Ports } from '../ports.ts'
-import type { Snapshot } from '../snapshot.ts'
+import { memoryCounters } from '../stores/memory/counters.ts'
 import { exchangeRaw, parseAnswer } from '../test/support/raw.ts'
 import { loadPolicy } from './config-file.ts'
-import type { Endpoints } from './gateway.ts'
+import type { Endpoints, Gateway } from './gateway.ts'
 import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
 import { relaySweep } from './relay-sweep.ts'
@@ -27,7 +27,7 @@ const bug = () => {
 }
 const rejection = async () => bug()
 const none: Ports = {
-  counters: { consume: () => ({ admitted: true, freeAtMs: 0 }) },
+  counters: memoryCounters(1000),
   sessions: null,
   tokens: null,
   keys: null,
@@ -50,8 +50,8 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
   const { snapshot } = loadPolicy({ text: TEXT, file: 'test.yaml' }, {}, { port: null, upstreamUrl: null })
   const upgraded = openSockets()
   const sweep = relaySweep()
-  const server: Server = createGatewayServer({
-    snapshot: snapshot satisfies Snapshot,
+  const gateway: Gateway = {
+    snapshot,
     ports: { ...none, ...ports, journal },
     endpoints,
     pools: upstreamPools(),
@@ -60,12 +60,14 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
     exchanges: openExchanges({
       revocations: null,
       recheck: bug,
+      snapshot: () => snapshot,
       maxStalenessMs: 5000,
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
       fault: bug,
     }),
-  })
+  }
+  const server: Server = createGatewayServer({ current: gateway })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   stop = async () => {
     sweep.stop()

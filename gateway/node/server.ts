@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { Refusal } from '../model.ts'
 import { answerFailure, refusedAnswer } from './answer.ts'
 import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
-import type { Gateway } from './gateway.ts'
+import type { GatewaySource } from './gateway.ts'
 import { handle } from './handle.ts'
 import { endWith } from './raw-answer.ts'
 import { isWebSocketUpgrade, newRequestId } from './raw-head.ts'
@@ -31,7 +31,7 @@ interface Current {
   readonly response: ServerResponse
 }
 
-export function createGatewayServer(gateway: Gateway): Server {
+export function createGatewayServer(source: GatewaySource): Server {
   const busy = new WeakMap<Duplex, Current>()
   const declined = new WeakSet<IncomingMessage>()
   const ending = new WeakSet<Duplex>()
@@ -64,23 +64,23 @@ export function createGatewayServer(gateway: Gateway): Server {
       ending.add(request.socket)
       response.shouldKeepAlive = false
     }
-    const exchange = handle(gateway, request, response, isContinueAsked)
+    const exchange = handle(source.current, request, response, isContinueAsked)
     busy.set(request.socket, { exchange, request, response })
   }
   server.on('request', (request, response) => serve(request, response, false))
   server.on('checkContinue', (request, response) => serve(request, response, true))
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const exchange = refuse(gateway, EXPECT_UNKNOWN)
+    const exchange = refuse(source, EXPECT_UNKNOWN)
     response.on('close', () => recordExchange(exchange, response.statusCode, !response.writableFinished))
     answerFailure(exchange, EXPECT_UNKNOWN, request, response)
     busy.set(request.socket, { exchange, request, response })
   })
-  server.on('upgrade', (request, socket, head) => void handleUpgrade(gateway, request, socket as Socket, head))
+  server.on('upgrade', (request, socket, head) => void handleUpgrade(source.current, request, socket as Socket, head))
   server.on('connect', (_request, socket) => {
     if (isAnswerDue(busy.get(socket))) socket.destroy()
-    else void refuseSocket(gateway, socket, METHOD_REFUSED)
+    else void refuseSocket(source, socket, METHOD_REFUSED)
   })
-  server.on('clientError', (error, socket) => onClientError(gateway, busy.get(socket), error, socket))
+  server.on('clientError', (error, socket) => onClientError(source, busy.get(socket), error, socket))
   return server
 }
 
@@ -88,15 +88,15 @@ function isAnswerDue(current: Current | undefined): current is Current {
   return current !== undefined && !current.response.closed
 }
 
-function refuse(gateway: Gateway, refusal: Refusal): Exchange {
-  const exchange = openExchange(gateway, newRequestId(), Date.now())
+function refuse(source: GatewaySource, refusal: Refusal): Exchange {
+  const exchange = openExchange(source.current, newRequestId(), Date.now())
   exchange.outcome = failedExchange(exchange, refusal)
   return exchange
 }
 
 /** A refusal where there is no response to write to: bytes, and the end of the connection. */
-async function refuseSocket(gateway: Gateway, socket: Duplex, refusal: Refusal): Promise<void> {
-  const exchange = refuse(gateway, refusal)
+async function refuseSocket(source: GatewaySource, socket: Duplex, refusal: Refusal): Promise<void> {
+  const exchange = refuse(source, refusal)
   socket.on('error', ignore)
   const own = await refusedAnswer(exchange, failedExchange(exchange, refusal))
   endWith(socket, own)
@@ -107,10 +107,10 @@ async function refuseSocket(gateway: Gateway, socket: Duplex, refusal: Refusal):
  * The parser gave up on this connection, so nothing after these bytes can be told apart and the connection must end.
  * An answer of ours is written only where no other answer is due first: else it would be taken for that one.
  */
-function onClientError(gateway: Gateway, current: Current | undefined, error: Error, socket: Duplex): void {
+function onClientError(source: GatewaySource, current: Current | undefined, error: Error, socket: Duplex): void {
   if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy()
   const refusal = refusalOfParser(error)
-  if (!isAnswerDue(current)) return void refuseSocket(gateway, socket, refusal)
+  if (!isAnswerDue(current)) return void refuseSocket(source, socket, refusal)
   const { exchange, request, response } = current
   if (request.complete) {
     // The request before these bytes is whole: it gets its answer, and then the connection ends.

@@ -1,5 +1,6 @@
 /** Opens the issuers under `tokens`, and puts their verification beside our own. */
 
+import { furtherClaims } from '../config/credential-checks.ts'
 import { bearerTokens } from '../credentials/bearer.ts'
 import { type IssuerSettings, openTokenIssuers, type TokenIssuers } from '../credentials/issuers.ts'
 import type { OpenIdentityProvider } from '../identity-provider/provider.ts'
@@ -75,9 +76,11 @@ function settingsOf([name, entry]: [string, Config['tokens'][string]]): IssuerSe
       groups: claims.groups ?? null,
       email: claims.email ?? null,
       name: claims.name ?? null,
+      more: furtherClaims(claims),
     },
     require: Object.fromEntries(Object.entries(entry.require).map(([path, value]) => [path, [value].flat()])),
     roles: entry.roles,
+    mfa: entry.mfa,
     isLocal: entry.subjects === 'local',
     leewayMs: entry.leeway,
     keyCache: {

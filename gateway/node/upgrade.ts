@@ -9,6 +9,7 @@ import { createProxyMiddleware } from 'http-proxy-middleware'
 import { type ForwardPlan, type HeaderList, Refusal } from '../model.ts'
 import { answer, decide } from '../pipeline.ts'
 import { problemAnswer } from '../problem/response.ts'
+import type { Snapshot } from '../snapshot.ts'
 import { bugAnswer, refusedAnswer } from './answer.ts'
 import { decideAgain, type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
@@ -50,14 +51,15 @@ export async function handleUpgrade(
     if (request.rawHeaders.length > FIELD_LINES_MAX * 2) return await refuse(exchange, socket, TOO_MANY_FIELDS)
     const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, true)
     let outcome = await decide(gateway.snapshot, gateway.ports, raw)
+    exchange.outcome = outcome // at once: it may hold places
     // From here to the start of the upgrade nothing may be awaited.
     for (let times = 1; outcome.kind === 'forward' && !gateway.exchanges.isCurrent(outcome); times++) {
       outcome = await decideAgain(exchange, raw, outcome, times)
+      exchange.outcome = outcome
     }
-    exchange.outcome = outcome
     if (socket.destroyed) return recordExchange(exchange, CLIENT_GONE, true)
     if (outcome.kind === 'refuse') return await refuse(exchange, socket, outcome.refusal)
-    if (outcome.kind === 'own') return await refuse(exchange, socket, NOT_OURS)
+    if (outcome.kind === 'own' || outcome.kind === 'preflight') return await refuse(exchange, socket, NOT_OURS)
     if (outcome.head.bodyBytes !== 0) return await refuse(exchange, socket, HAS_BODY)
     new Upgrade(exchange, outcome, socket).start(request, head)
   } catch (error) {
@@ -79,6 +81,7 @@ async function refuse(exchange: Exchange, socket: Socket, refusal: Refusal): Pro
 /** One allowed upgrade, from the plan to the end of both sockets. */
 class Upgrade implements OpenExchange {
   readonly plan: ForwardPlan
+  readonly snapshot: Snapshot
   readonly #exchange: Exchange
   readonly #socket: Socket
   #upstream: ClientRequest | null = null
@@ -96,13 +99,14 @@ class Upgrade implements OpenExchange {
 
   constructor(exchange: Exchange, plan: ForwardPlan, socket: Socket) {
     this.#exchange = exchange
+    this.snapshot = exchange.gateway.snapshot
     this.plan = plan
     this.#socket = socket
   }
 
   start(request: IncomingMessage, head: Buffer): void {
     const { gateway } = this.#exchange
-    const { upstream, path, headers, route } = this.plan
+    const { origin, path, headers, route } = this.plan
     const socket = this.#socket
     gateway.upgraded.add(socket)
     gateway.exchanges.add(this)
@@ -114,9 +118,9 @@ class Upgrade implements OpenExchange {
     this.#timer = setTimeout(() => {
       this.#upstream?.destroy(stopped('upstream.timeout', `no answer to the upgrade for ${route.timeoutMs} ms`))
     }, route.timeoutMs).unref()
-    const tls = gateway.pools.tlsOf(upstream)
+    const tls = gateway.pools.tlsOf(origin)
     const proxy = createProxyMiddleware<IncomingMessage>({
-      target: upstream.origin,
+      target: origin,
       ...(tls === null ? {} : { ssl: { ...tls } }),
       // Without its own plug-ins the library logs nothing and answers nothing by itself.
       ejectPlugins: true,
@@ -163,7 +167,7 @@ class Upgrade implements OpenExchange {
   #filter(status: number, response: IncomingMessage): HeaderList | null {
     const { gateway, requestId } = this.#exchange
     try {
-      return answer(gateway.snapshot, this.plan, { status, headers: response.rawHeaders }).headers
+      return answer(this.snapshot, this.plan, { status, headers: response.rawHeaders }).headers
     } catch (error) {
       gateway.ports.journal.fault(requestId, error)
       this.#failed(stopped('gateway.bug', 'see the fault of this request'))
@@ -219,7 +223,9 @@ class Upgrade implements OpenExchange {
     }
     this.#isCut = true
     this.#exchange.failure = refusal
-    if (this.#status !== 101 || upstreamSocket === null || !socket.writable) {
+    // Without passages nobody has looked at the frames: a close frame might land in the middle of one.
+    if (this.#status !== 101 || upstreamSocket === null || !socket.writable || this.#passages.length === 0) {
+      upstreamSocket?.destroy()
       this.#upstream?.destroy()
       return void socket.destroy()
     }
@@ -257,10 +263,9 @@ class Upgrade implements OpenExchange {
     if (this.#status !== 0) return void this.#socket.destroy()
     if (this.#socket.destroyed) return
     const refusal = refusalOf(error)
-    const { gateway, requestId } = this.#exchange
-    const { origin, ownHeaders } = gateway.snapshot
+    const { origin, ownHeaders } = this.snapshot
     // At once, for the library closes the socket as soon as its listeners have been told.
-    const own = problemAnswer(refusal, requestId, origin, ownHeaders)
+    const own = problemAnswer(refusal, this.#exchange.requestId, origin, ownHeaders)
     this.#exchange.failure = refusal
     this.#answered(own.status)
     endWith(this.#socket, own)

@@ -12,6 +12,7 @@ export type StopReason =
   | 'client.stalled'
   | 'gateway.bug'
   | 'principal.revoked'
+  | 'policy.changed'
   | 'revocation.stale'
 
 export function stopped(reason: StopReason, message: string): Error {
@@ -32,6 +33,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   'upstream.protocol': 'upstream.protocol',
   'gateway.bug': 'gateway.bug',
   'principal.revoked': 'principal.revoked',
+  'policy.changed': 'policy.changed',
   'revocation.stale': 'revocation.stale',
   'client.gone': 'head.malformed',
   'client.stalled': 'head.timeout',

@@ -3,13 +3,14 @@
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Pool } from 'undici'
-import type { Upstream } from '../model.ts'
 
 export interface UpstreamPools {
   /** The pool of this upstream's origin, opened on first use. */
-  of(upstream: Upstream): Pool
+  of(origin: string): Pool
   /** What TLS is told and checks: the upstream's own name, whatever Host the request carries. Null for plain HTTP. */
-  tlsOf(upstream: Upstream): UpstreamTls | null
+  tlsOf(origin: string): UpstreamTls | null
+  /** Closes the pools of all other origins once their requests are over. Asked for again, such an origin gets a new one. */
+  keep(origins: ReadonlySet<string>): void
   /** Waits for requests under way. */
   close(): Promise<void>
   /** Ends requests under way. */
@@ -31,8 +32,10 @@ const HEADER_BYTES_MAX = 64 * 1024
 
 export function upstreamPools(): UpstreamPools {
   const pools = new Map<string, Pool>()
+  /** Of origins that no policy names any more. */
+  const leaving = new Set<Pool>()
   const names = new Map<string, UpstreamTls | null>()
-  const tlsOf = ({ origin }: Pick<Upstream, 'origin'>): UpstreamTls | null => {
+  const tlsOf = (origin: string): UpstreamTls | null => {
     const known = names.get(origin)
     if (known !== undefined) return known
     const tls = upstreamTls(new URL(origin))
@@ -40,7 +43,7 @@ export function upstreamPools(): UpstreamPools {
     return tls
   }
   return {
-    of({ origin }) {
+    of(origin) {
       const known = pools.get(origin)
       if (known !== undefined) return known
       const pool = new Pool(origin, {
@@ -52,17 +55,26 @@ export function upstreamPools(): UpstreamPools {
         keepAliveTimeout: KEEP_ALIVE_MS,
         keepAliveMaxTimeout: KEEP_ALIVE_MS,
         maxHeaderSize: HEADER_BYTES_MAX,
-        connect: { timeout: CONNECT_TIMEOUT_MS, ...tlsOf({ origin }) },
+        connect: { timeout: CONNECT_TIMEOUT_MS, ...tlsOf(origin) },
       })
       pools.set(origin, pool)
       return pool
     },
     tlsOf,
+    keep(origins) {
+      for (const [origin, pool] of pools) {
+        if (origins.has(origin)) continue
+        pools.delete(origin)
+        names.delete(origin)
+        leaving.add(pool)
+        void pool.close().finally(() => leaving.delete(pool))
+      }
+    },
     async close() {
-      await Promise.all([...pools.values()].map((pool) => pool.close()))
+      await Promise.all([...pools.values(), ...leaving].map((pool) => pool.close()))
     },
     async destroy() {
-      await Promise.all([...pools.values()].map((pool) => pool.destroy()))
+      await Promise.all([...pools.values(), ...leaving].map((pool) => pool.destroy()))
     },
   }
 }

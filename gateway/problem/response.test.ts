@@ -54,3 +54,33 @@ test('[FR-019] a 405 lists the methods that would do, a 429 and a 503 say when t
   ).toEqual(['2'])
   expect(field(problemAnswer(new Refusal('session.unavailable'), 'r', 'o', []).headers, 'retry-after')).toEqual(['1'])
 })
+
+const challenges = [
+  [true, null, 'acr_values="mfa"', 'This asks for a sign-in with a second factor.'],
+  [false, 900_000, 'max_age="900"', 'This asks for a sign-in of the last 15 minutes.'],
+  [false, 60_000, 'max_age="60"', 'This asks for a sign-in of the last minute.'],
+  [false, 1999, 'max_age="1"', 'This asks for a sign-in of the last 1999 milliseconds.'],
+  [
+    true,
+    3_600_000,
+    'acr_values="mfa", max_age="3600"',
+    'This asks for a sign-in with a second factor and for a sign-in of the last hour.',
+  ],
+] as const
+for (const [isSecondFactorNeeded, maxAgeMs, parameters, detail] of challenges) {
+  test(`[FR-040] a client is told what would do (RFC 9470 §3): ${parameters}`, () => {
+    const refusal = new Refusal('fresh.stale', { stepUp: { isSecondFactorNeeded, maxAgeMs } })
+    const { status, headers, body } = problemAnswer(refusal, 'r1', 'https://a.example', [])
+    expect(status).toBe(401)
+    expect(field(headers, 'www-authenticate')).toEqual([
+      `Bearer realm="https://a.example", error="insufficient_user_authentication", error_description="${detail}", ${parameters}`,
+    ])
+    expect(JSON.parse(body)).toMatchObject({ code: 'insufficient-user-authentication', detail })
+  })
+}
+
+test('[FR-042] lines that go with a refusal stand in its answer', () => {
+  const refusal = new Refusal('route.limit', { headers: ['RateLimit', '"a";r=0'], retryAfterMs: 1500 })
+  const { headers } = problemAnswer(refusal, 'r1', 'https://a.example', [])
+  expect([...field(headers, 'ratelimit'), ...field(headers, 'retry-after')]).toEqual(['"a";r=0', '2'])
+})

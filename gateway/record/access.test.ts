@@ -22,10 +22,11 @@ test('[FR-019] a refused request is recorded with its reason, even when it could
     requestId: 'r0',
     refusal: new Refusal('head.malformed'),
     head: null,
-    route: null,
+    match: null,
     principal: null,
+    isAuthenticated: false,
   }
-  expect(accessRecord(outcome, 1000, { ...ending, status: 400 })).toMatchObject({
+  expect(accessRecord('p1', outcome, null, 1000, { ...ending, status: 400 })).toMatchObject({
     requestId: 'r0',
     status: 400,
     reason: 'head.malformed',
@@ -39,12 +40,12 @@ test('[FR-025] a record keeps no query, cookie or credential (CWE-532)', () => {
   const forward = {
     kind: 'forward',
     head,
-    route: { id: '/p' },
+    match: { route: { id: '/p' } },
     upstream: { id: 'books' },
-    principal: { subject: 'u1', credential: 'token' },
+    principal: { subject: 'u1', credential: 'token', roles: ['reader'], scopes: [] },
   } as unknown as ForwardPlan
   for (const outcome of [forward, { kind: 'own', head } as const]) {
-    const record = accessRecord(outcome, 1000, ending)
+    const record = accessRecord('p1', outcome, null, 1000, ending)
     expect(record).toMatchObject({ requestId: 'r1', path: '/p', durationMs: 250, droppedHeaders: 2 })
     expect(JSON.stringify(record)).not.toContain('secret')
   }
@@ -54,12 +55,12 @@ test('[FR-016] an upstream that failed is named in the record, for the client ne
   const forward = {
     kind: 'forward',
     head,
-    route: { id: '/p' },
+    match: { route: { id: '/p' } },
     upstream: { id: 'books' },
     principal: null,
   } as unknown as ForwardPlan
   const failure = { reason: 'upstream.refused', log: 'connect ECONNREFUSED 127.0.0.1:9' }
-  expect(accessRecord(forward, 1000, { ...ending, status: 502, failure })).toMatchObject({
+  expect(accessRecord('p1', forward, null, 1000, { ...ending, status: 502, failure })).toMatchObject({
     upstream: 'books',
     ...failure,
   })

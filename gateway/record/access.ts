@@ -1,6 +1,7 @@
 /** The last step of every exchange, refusals and aborts included: one record, exactly once, holding nothing secret. */
 
-import type { AccessRecord, Outcome, Principal, RequestHead, Route } from '../model.ts'
+import type { AccessRecord, Outcome, Principal, RequestHead } from '../model.ts'
+import type { Route } from '../rules.ts'
 
 /** What only the runtime knows when the exchange is over. */
 export interface Ending {
@@ -12,10 +13,16 @@ export interface Ending {
 }
 
 /** `receivedAtMs` stands in for the head of a request that could not be read. */
-export function accessRecord(outcome: Outcome, receivedAtMs: number, ending: Ending): AccessRecord {
+export function accessRecord(
+  policy: string,
+  outcome: Outcome,
+  proposed: AccessRecord['proposed'],
+  receivedAtMs: number,
+  ending: Ending,
+): AccessRecord {
   const head: RequestHead | null = outcome.head
-  const route: Route | null = outcome.kind === 'own' ? null : outcome.route
-  const principal: Principal | null = outcome.kind === 'own' ? null : outcome.principal
+  const route: Route | null = outcome.kind === 'own' ? null : (outcome.match?.route ?? null)
+  const principal: Principal | null = outcome.kind === 'own' || outcome.kind === 'preflight' ? null : outcome.principal
   const refusal = outcome.kind === 'refuse' ? outcome.refusal : null
   return {
     requestId: outcome.kind === 'refuse' ? outcome.requestId : outcome.head.requestId,
@@ -28,6 +35,10 @@ export function accessRecord(outcome: Outcome, receivedAtMs: number, ending: End
     upstream: outcome.kind === 'forward' ? outcome.upstream.id : null,
     subject: principal?.subject ?? null,
     credential: principal?.credential ?? null,
+    roles: principal?.roles ?? [],
+    scopes: principal?.scopes ?? [],
+    policy,
+    proposed,
     clientAddress: head?.clientAddress ?? null,
     reason: ending.failure?.reason ?? refusal?.reason ?? null,
     log: ending.failure?.log ?? refusal?.log ?? null,

@@ -3,9 +3,21 @@
  * Two patterns that overlap with neither more specific are an error, unless their intersection is listed too (it is always one pattern).
  */
 
-import type { Route } from '../model.ts'
-import type { RouteTable } from '../snapshot.ts'
-import { lenientKey, type Pattern, type Segment, segmentKey, shapeOf } from './pattern.ts'
+import type { Route } from '../rules.ts'
+import { isOwnPath, type RouteTable } from '../snapshot.ts'
+import { type OwnHost, suffixOf, wildcardSuffix } from './host.ts'
+import { covers, type PathSet, type Pattern, shapeOf } from './pattern.ts'
+import {
+  comparable,
+  covering,
+  descend,
+  eachOverlap,
+  emptyNode,
+  intersect,
+  isShadowed,
+  type Node,
+  nodeFor,
+} from './trie.ts'
 
 export interface RouteEntry {
   readonly pattern: Pattern
@@ -20,67 +32,106 @@ export interface RouteConflict {
   readonly cure: string
 }
 
+/** The table, and what its maker may ask of it. */
+export interface CompiledRoutes extends RouteTable {
+  /** Is this lower-case authority the origin's, or one that a pattern names? */
+  isServed(authority: string): boolean
+  /** The routes that match every path of a set on a pattern's host. Folded: without regard to case. */
+  covering(host: Pattern['host'], paths: PathSet, isFolded?: boolean): readonly RouteEntry[]
+  /** Do more specific routes take every path of this one? True only where that is certain. */
+  isShadowed(pattern: Pattern): boolean
+}
+
 interface Leaf {
   readonly entry: RouteEntry
   readonly hasNames: boolean
 }
 
-interface Node {
-  readonly literals: Map<string, Node>
-  param: Node | null
-  end: Leaf | null
-  tail: Leaf | null
+/** The patterns of one host, as written and with their letters folded. */
+interface HostTable {
+  readonly exact: Node<Leaf>
+  readonly lenient: Node<Leaf>
+  readonly entries: RouteEntry[]
 }
 
 /** Conflicts reported at once; a file with more has one mistake in many places. */
 const CONFLICTS_MAX = 50
+
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 
-export function compileRoutes(entries: readonly RouteEntry[]): RouteTable | { readonly conflicts: RouteConflict[] } {
-  const exact = emptyNode()
-  const lenient = emptyNode()
+export function compileRoutes(
+  entries: readonly RouteEntry[],
+  own: OwnHost,
+): CompiledRoutes | { readonly conflicts: RouteConflict[] } {
+  const ownTable = emptyTable()
+  const named = new Map([[own.authority, ownTable]])
+  const wildcards = new Map<string, HostTable>()
   const conflicts: RouteConflict[] = []
-  const shapes = new Map(entries.map((entry) => [shapeOf(entry.pattern), entry]))
   let isCaseMixed = false
   for (const entry of entries) {
-    const twin = insert(exact, entry, entry.pattern.segments)
+    const table = tableFor(entry.pattern.host ?? own.authority, named, wildcards)
+    table.entries.push(entry)
+    const { segments } = entry.pattern
+    const twin = insert(table.exact, entry, segments)
     if (twin !== null) conflicts.push(duplicate(entry, twin))
-    const folded = entry.pattern.segments.map((segment) => (segment === null ? null : segment.toLowerCase()))
-    isCaseMixed ||= folded.some((segment, at) => segment !== entry.pattern.segments[at])
-    const alike = insert(lenient, entry, folded)
+    const folded = segments.map((segment) => (segment === null ? null : segment.toLowerCase()))
+    isCaseMixed ||= folded.some((segment, at) => segment !== segments[at])
+    const alike = insert(table.lenient, entry, folded)
     if (alike !== null && twin === null && !(isExact(entry) && isExact(alike))) conflicts.push(sameFolded(entry, alike))
   }
-  for (const entry of entries) {
-    if (conflicts.length >= CONFLICTS_MAX) break
-    collectOverlaps(exact, entry, shapes, conflicts)
-  }
+  collectConflicts(named, wildcards, conflicts)
   if (conflicts.length > 0) return { conflicts: conflicts.slice(0, CONFLICTS_MAX) }
+
+  const wildcardOf = (authority: string): HostTable | undefined => {
+    if (wildcards.size === 0) return undefined
+    const suffix = suffixOf(authority)
+    return suffix === null ? undefined : wildcards.get(suffix)
+  }
+  /** A host that is named comes first: where both match, its patterns are the more specific. */
+  const tablesOf = (host: string): readonly HostTable[] => {
+    const suffix = wildcardSuffix(host)
+    const tables = suffix === null ? [named.get(host), wildcardOf(host)] : [wildcards.get(suffix)]
+    return tables.filter((table) => table !== undefined)
+  }
   return {
+    all: entries.map(({ route }) => route),
     isCaseMixed,
-    find: (path, isLenient = false) => findLeaf(isLenient ? lenient : exact, path, isLenient),
+    find(authority, path, isLenient = false) {
+      const table = authority === own.authority ? ownTable : named.get(authority)
+      const found = table === undefined ? null : findLeaf(table, path, isLenient)
+      if (found !== null) return found
+      const wildcard = wildcardOf(authority)
+      return wildcard === undefined ? null : findLeaf(wildcard, path, isLenient)
+    },
+    isOwn: (authority, path) => authority === own.authority && isOwnPath(path),
+    isServed: (authority) => authority === own.authority || named.has(authority) || wildcardOf(authority) !== undefined,
+    covering(host, paths, isFolded = false) {
+      const found = tablesOf(host ?? own.authority).flatMap((table) => {
+        return covering(isFolded ? table.lenient : table.exact, paths)
+      })
+      return found.map((leaf) => leaf.entry)
+    },
+    isShadowed: (pattern) => isShadowed(tablesOf(pattern.host ?? own.authority)[0]!.exact, pattern),
   }
 }
 
-function emptyNode(): Node {
-  return { literals: new Map(), param: null, end: null, tail: null }
+function emptyTable(): HostTable {
+  return { exact: emptyNode(), lenient: emptyNode(), entries: [] }
+}
+
+function tableFor(host: string, named: Map<string, HostTable>, wildcards: Map<string, HostTable>): HostTable {
+  const suffix = wildcardSuffix(host)
+  const [tables, key] = suffix === null ? [named, host] : [wildcards, suffix]
+  const known = tables.get(key)
+  if (known !== undefined) return known
+  const table = emptyTable()
+  tables.set(key, table)
+  return table
 }
 
 /** Adds a route; the one that already stood for the same paths, if any. */
-function insert(root: Node, entry: RouteEntry, segments: readonly Segment[]): RouteEntry | null {
-  let node = root
-  for (const segment of segments) {
-    if (segment === null) {
-      node.param ??= emptyNode()
-      node = node.param
-    } else {
-      let next = node.literals.get(segment)
-      if (next === undefined) {
-        next = emptyNode()
-        node.literals.set(segment, next)
-      }
-      node = next
-    }
-  }
+function insert(root: Node<Leaf>, entry: RouteEntry, segments: Pattern['segments']): RouteEntry | null {
+  const node = nodeFor(root, segments)
   const slot = entry.pattern.isTail ? 'tail' : 'end'
   const twin = node[slot]
   if (twin !== null) return twin.entry
@@ -88,10 +139,9 @@ function insert(root: Node, entry: RouteEntry, segments: readonly Segment[]): Ro
   return null
 }
 
-/** Literal before parameter before tail, with backtracking: since intersections are listed, the first hit is the most specific. */
-function findLeaf(root: Node, path: string, isLenient: boolean): ReturnType<RouteTable['find']> {
+function findLeaf({ exact, lenient }: HostTable, path: string, isLenient: boolean): ReturnType<RouteTable['find']> {
   const captured: string[] = []
-  const leaf = path.startsWith('/') ? descend(root, path, 0, isLenient, captured) : null
+  const leaf = path.startsWith('/') ? descend(isLenient ? lenient : exact, path, 0, isLenient, captured) : null
   if (leaf === null) return null
   const { route, pattern } = leaf.entry
   if (!leaf.hasNames) return { route, params: NO_PARAMS }
@@ -100,93 +150,57 @@ function findLeaf(root: Node, path: string, isLenient: boolean): ReturnType<Rout
   return { route, params }
 }
 
-/** `at` is the slash in front of the next segment, or the end of the path. `captured` holds the parameters on the way down. */
-function descend(node: Node, path: string, at: number, isLenient: boolean, captured: string[]): Leaf | null {
-  if (at >= path.length) return node.end ?? node.tail
-  if (node.literals.size > 0 || node.param !== null) {
-    const slash = path.indexOf('/', at + 1)
-    const end = slash < 0 ? path.length : slash
-    const raw = path.slice(at + 1, end)
-    const key = isLenient ? lenientKey(raw) : segmentKey(raw)
-    const literal = node.literals.get(key)
-    if (literal !== undefined) {
-      const leaf = descend(literal, path, end, isLenient, captured)
-      if (leaf !== null) return leaf
-    }
-    if (node.param !== null && key !== '') {
-      const depth = captured.length
-      captured.push(key)
-      const leaf = descend(node.param, path, end, isLenient, captured)
-      if (leaf !== null) return leaf
-      captured.length = depth
-    }
-  }
-  return node.tail
-}
-
-/** Walks the trie along one pattern and keeps what overlaps it with neither more specific. Whole subtrees it covers are skipped. */
-function collectOverlaps(
-  root: Node,
-  entry: RouteEntry,
-  shapes: ReadonlyMap<string, RouteEntry>,
+/** Within a host nested patterns are fine; beneath a wildcard only what lies within one of its patterns is. */
+function collectConflicts(
+  named: ReadonlyMap<string, HostTable>,
+  wildcards: ReadonlyMap<string, HostTable>,
   conflicts: RouteConflict[],
 ): void {
+  for (const table of [...named.values(), ...wildcards.values()]) {
+    for (const entry of table.entries) collectOverlaps(table, table, entry, conflicts)
+  }
+  for (const [authority, table] of named) {
+    const suffix = wildcards.size === 0 ? null : suffixOf(authority)
+    const wildcard = suffix === null ? undefined : wildcards.get(suffix)
+    if (wildcard === undefined) continue
+    for (const entry of table.entries) collectOverlaps(table, wildcard, entry, conflicts)
+  }
+}
+
+/** What of `others` overlaps an entry of `table` with neither more specific, and the intersection is not listed in `table`. */
+function collectOverlaps(table: HostTable, others: HostTable, entry: RouteEntry, conflicts: RouteConflict[]): void {
   const { pattern } = entry
-  /** `isWider` and `isNarrower`: what `pattern` may still be, compared with the patterns below `node`. */
-  const walk = (node: Node, depth: number, isWider: boolean, isNarrower: boolean): void => {
-    if (conflicts.length >= CONFLICTS_MAX || (isWider && pattern.isTail && depth >= pattern.segments.length)) return
-    if (node.tail !== null && !isNarrower) clash(node.tail.entry)
-    if (depth >= pattern.segments.length) {
-      if (node.end !== null && !isWider && !isNarrower) clash(node.end.entry)
-      if (!pattern.isTail) return
-      for (const child of node.literals.values()) walk(child, depth + 1, isWider, false)
-      if (node.param !== null) walk(node.param, depth + 1, isWider, false)
-      return
-    }
-    const segment = pattern.segments[depth]!
-    if (segment === null) {
-      for (const [literal, child] of node.literals) if (literal !== '') walk(child, depth + 1, isWider, false)
-      if (node.param !== null) walk(node.param, depth + 1, isWider, isNarrower)
-    } else {
-      const child = node.literals.get(segment)
-      if (child !== undefined) walk(child, depth + 1, isWider, isNarrower)
-      if (node.param !== null && segment !== '') walk(node.param, depth + 1, false, isNarrower)
-    }
-  }
-  const clash = (other: RouteEntry): void => {
-    if (other === entry || comparable(pattern, other.pattern)) return
-    if (shapeOf(other.pattern) < shapeOf(pattern)) return // each pair is met from both sides; one report is enough
-    const meeting = shapeOf(intersect(pattern, other.pattern))
-    if (shapes.has(meeting)) return
-    conflicts.push({
-      pattern: pattern.text,
-      other: other.pattern.text,
-      message: `\`${pattern.text}\` and \`${other.pattern.text}\` overlap and neither is more specific`,
-      cure: `say what holds where both match by adding:\n  ${meeting}: { to: ..., access: ... }`,
-    })
-  }
-  walk(root, 0, true, true)
-}
-
-function comparable(a: Pattern, b: Pattern): boolean {
-  return covers(a, b) || covers(b, a)
-}
-
-/** Does `wide` match every path that `narrow` matches? */
-function covers(wide: Pattern, narrow: Pattern): boolean {
-  if (narrow.segments.length < wide.segments.length) return false
-  if (!wide.isTail && (narrow.isTail || narrow.segments.length > wide.segments.length)) return false
-  return wide.segments.every((segment, at) => {
-    const other = narrow.segments[at]!
-    return segment === null ? other !== '' : segment === other
+  const isOneHost = table === others
+  eachOverlap(others.exact, pattern, { within: isOneHost, around: true }, ({ entry: other }) => {
+    if (conflicts.length >= CONFLICTS_MAX) return false
+    if (other === entry || (isOneHost ? comparable(pattern, other.pattern) : covers(other.pattern, pattern)))
+      return true
+    const meeting = intersect(pattern, other.pattern)
+    const node = nodeAt(table.exact, meeting)
+    if (node !== null && (meeting.isTail ? node.tail : node.end) !== null) return true
+    const isKnown = conflicts.some((known) => known.pattern === other.pattern.text && known.other === pattern.text)
+    if (!isKnown) conflicts.push(clash(pattern, other.pattern, meeting))
+    return true
   })
 }
 
-/** The paths that both match, for two patterns that overlap: again one pattern. */
-function intersect(a: Pattern, b: Pattern): Pattern {
-  const [long, short] = a.segments.length >= b.segments.length ? [a, b] : [b, a]
-  const segments = long.segments.map((segment, at) => segment ?? short.segments[at] ?? null)
-  return { ...long, segments, isTail: long.isTail && short.isTail }
+function nodeAt(root: Node<Leaf>, { segments }: PathSet): Node<Leaf> | null {
+  let node: Node<Leaf> | null = root
+  for (const segment of segments) {
+    node = segment === null ? node.param : (node.literals.get(segment) ?? null)
+    if (node === null) return null
+  }
+  return node
+}
+
+function clash(pattern: Pattern, other: Pattern, meeting: PathSet): RouteConflict {
+  const text = (pattern.host ?? '') + shapeOf(meeting)
+  return {
+    pattern: pattern.text,
+    other: other.text,
+    message: `\`${pattern.text}\` and \`${other.text}\` overlap and neither is more specific`,
+    cure: `say what holds where both match by adding:\n  ${text.startsWith('*') ? `"${text}"` : text}: { to: ..., access: ... }`,
+  }
 }
 
 function isExact(entry: RouteEntry): boolean {

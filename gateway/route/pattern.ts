@@ -1,20 +1,28 @@
 /**
- * Route patterns: literal segments, `:name`, `*`, and a trailing `/**`. No regular expressions, so two patterns can be compared.
+ * Route patterns: literal segments, `:name`, `*`, and a trailing `/**`, with an optional host in front. No regular expressions,
+ * so two patterns can be compared.
  * Segments are compared percent-decoded: `/%40me` and `/@me` are one resource to an upstream that decodes, so they are one to us.
  */
 
 import { parseTarget } from '../http/target.ts'
 import { Refusal } from '../model.ts'
+import { isHostLike, type OwnHost, parseHost } from './host.ts'
 
 /** A literal in its comparable form, or null for a parameter. */
 export type Segment = string | null
 
-export interface Pattern {
-  /** As written in the policy file. */
-  readonly text: string
+/** The paths of a pattern, whatever its host. */
+export interface PathSet {
   readonly segments: readonly Segment[]
   /** Ends in `/**`: the prefix and all below it. */
   readonly isTail: boolean
+}
+
+export interface Pattern extends PathSet {
+  /** As written in the policy file. */
+  readonly text: string
+  /** Authority as requests are compared by, `*.` in front for one label more; null for the origin's own. */
+  readonly host: string | null
   /** Names of the parameters in order; `''` for `*`. */
   readonly names: readonly string[]
   /** Some literal reads differently to a lenient server for more than its case; only for upstreams with `paths: exact`. */
@@ -31,12 +39,28 @@ const SEGMENTS_MAX = 64
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 
 /** Parses one pattern. A literal must already be in the form requests are compared in: nothing is repaired silently. */
-export function parsePattern(text: string): Pattern | PatternError {
-  if (!text.startsWith('/')) return wrongStart(text)
+export function parsePattern(text: string, own: OwnHost): Pattern | PatternError {
   if (text.length > PATTERN_CHARS_MAX)
     return fail('the pattern is too long', `keep it under ${PATTERN_CHARS_MAX} characters`)
-  const isTail = text.endsWith('/**')
-  const body = isTail ? text.slice(0, -3) : text
+  if (text.startsWith('/')) return parsePath(text, text, null)
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0] ?? ''
+  const slash = text.indexOf('/', scheme.length)
+  const hostText = slash < 0 ? text : text.slice(0, slash)
+  if (scheme === '' && !isHostLike(hostText)) return fail('a pattern begins with `/`', `write \`/${text}\``)
+  const found = parseHost(hostText, own)
+  if ('message' in found) return found
+  if (slash < 0) {
+    return fail(
+      `\`${text}\` names a host and no path`,
+      `write \`${text}/**\` for all of it, or \`/${text}\` for a path`,
+    )
+  }
+  return parsePath(text, text.slice(slash), found.host)
+}
+
+function parsePath(text: string, path: string, host: string | null): Pattern | PatternError {
+  const isTail = path.endsWith('/**')
+  const body = isTail ? path.slice(0, -3) : path
   const raw = body === '' ? [] : body.slice(1).split('/')
   if (raw.length > SEGMENTS_MAX)
     return fail('the pattern has too many segments', `keep it under ${SEGMENTS_MAX} segments`)
@@ -63,7 +87,7 @@ export function parsePattern(text: string): Pattern | PatternError {
       segments.push(segmentKey(segment))
     }
   }
-  return { text, segments, isTail, names, isPeculiar }
+  return { text, host, segments, isTail, names, isPeculiar }
 }
 
 /** What a segment of a canonical path is compared by: percent-decoded, or marked when its bytes are not UTF-8. */
@@ -88,8 +112,18 @@ export function lenientKey(segment: string): string {
 const PLAIN = /^[A-Za-z0-9_-]*$/
 const TRAILING = /[. ]+$/
 
+/** Does `wide` match every path that `narrow` matches? */
+export function covers(wide: PathSet, narrow: PathSet): boolean {
+  if (narrow.segments.length < wide.segments.length) return false
+  if (!wide.isTail && (narrow.isTail || narrow.segments.length > wide.segments.length)) return false
+  return wide.segments.every((segment, at) => {
+    const other = narrow.segments[at]!
+    return segment === null ? other !== '' : segment === other
+  })
+}
+
 /** The set of paths of a pattern as text: equal for patterns that match the same paths. */
-export function shapeOf(pattern: Pattern): string {
+export function shapeOf(pattern: PathSet): string {
   const shown = pattern.segments.map((segment) => (segment === null ? '*' : encodeLiteral(segment)))
   const path = shown.length === 0 ? '' : `/${shown.join('/')}`
   return pattern.isTail ? `${path}/**` : path
@@ -137,12 +171,7 @@ function literalError(segment: string, text: string): PatternError | null {
   const parsed = parseTarget(`/${segment}`)
   if (parsed instanceof Refusal) {
     const isPlain = !/[\s\\%]/.test(segment) && !/^\.+$/.test(segment)
-    return fail(
-      `\`${text}\` holds a segment that no request can have: \`${segment}\``,
-      isPlain
-        ? `escape it: \`${encodeURIComponent(segment)}\``
-        : 'such a path is refused with 400 before routes are asked',
-    )
+    return fail(`\`${text}\` holds a segment that no request can have: \`${segment}\``, cureOf(segment, isPlain))
   }
   if (parsed.path !== `/${segment}`) {
     return fail(
@@ -153,14 +182,10 @@ function literalError(segment: string, text: string): PatternError | null {
   return null
 }
 
-function wrongStart(text: string): PatternError {
-  if (/^[a-z0-9*.-]+\.[a-z*]+(:\d+)?\//i.test(text)) {
-    return fail(
-      'patterns with a host are not available yet',
-      `write the path alone: \`${text.slice(text.indexOf('/'))}\``,
-    )
-  }
-  return fail(`a pattern begins with \`/\``, `write \`/${text}\``)
+function cureOf(segment: string, isPlain: boolean): string {
+  if (isPlain) return `escape it: \`${encodeURIComponent(segment)}\``
+  if (/%2f/i.test(segment)) return 'write `:name` in its place, and `encodedSlash: keep` on the route'
+  return 'such a path is refused with 400 before routes are asked'
 }
 
 function fail(message: string, cure: string): PatternError {

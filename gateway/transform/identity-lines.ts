@@ -3,7 +3,8 @@
  * written nearly: two people never come out as one.
  */
 
-import { type HeaderList, type IdentityClaim, type IdentityDialect, type Principal, Refusal } from '../model.ts'
+import { type HeaderList, type Principal, Refusal } from '../model.ts'
+import type { IdentityClaim, IdentityDialect, IdentityField } from '../rules.ts'
 
 export interface IdentityLines {
   readonly lines: HeaderList
@@ -24,14 +25,13 @@ export function identityLines(
   const lines: string[] = []
   let droppedGroups = 0
   let bytes = 0
-  for (const { name, claim } of dialect.fields) {
+  for (const { name, claim, separator, form } of dialect.fields) {
     const values = claimValues(claim, principal, allowUnverifiedEmail)
-    const separator = claim === 'scopes' ? ' ' : dialect.groupSeparator
-    const isList = claim === 'groups' || claim === 'roles' || claim === 'scopes'
-    const kept = isList ? values.filter((value) => value !== '' && !value.includes(separator)) : values
+    const kept = isList(claim) ? values.filter((value) => value !== '' && !value.includes(separator)) : values
     droppedGroups += values.length - kept.length
-    const text = kept.map(fieldText).join(separator)
-    if (text === '') continue
+    const plain = kept.map(fieldText).join(separator)
+    if (plain === '') continue
+    const text = formed(plain, form)
     lines.push(name, text)
     bytes += name.length + text.length
   }
@@ -40,6 +40,18 @@ export function identityLines(
     return new Refusal('identity.unwritable', { log })
   }
   return { lines, droppedGroups }
+}
+
+/** Another issuer may give a claim as a text or as a list, so every claim of its own counts as one. */
+function isList(claim: IdentityClaim): boolean {
+  return claim === 'groups' || claim === 'roles' || claim === 'scopes' || claim.startsWith('claims.')
+}
+
+/** A user-id of HTTP Basic ends at the first colon (RFC 7617 §2): unescaped, `ci:job-7` would be the user `ci`. */
+function formed(text: string, form: IdentityField['form']): string {
+  if (form === 'plain') return text
+  if (form === 'google') return `accounts.google.com:${text}`
+  return `Basic ${btoa(`${text.replaceAll(':', '%3A')}:`)}`
 }
 
 function claimValues(claim: IdentityClaim, principal: Principal, allowUnverifiedEmail: boolean): readonly string[] {
@@ -61,7 +73,14 @@ function claimValues(claim: IdentityClaim, principal: Principal, allowUnverified
       return principal.scopes
     case 'session':
       return principal.sessionId === null ? [] : [principal.sessionId]
+    default:
+      return claimTexts(principal, claim.slice('claims.'.length))
   }
+}
+
+function claimTexts({ claims }: Principal, name: string): readonly string[] {
+  const value = Object.hasOwn(claims, name) ? claims[name]! : []
+  return (Array.isArray(value) ? value : [value]).map(String)
 }
 
 /** An address that another issuer vouches for could be one of our users': as a login it would open their account. */

@@ -1,17 +1,16 @@
 /** What upstreams take for a login name never comes from another issuer's word (SECURITY rules 11 and 12). */
 
 import { expect, test } from 'vitest'
-import type { IdentityDialect } from '../model.ts'
+import type { IdentityDialect } from '../rules.ts'
 import { principalNamed } from '../test/support/credentials.ts'
 import { identityLines } from './identity-lines.ts'
 
 const dialect: IdentityDialect = {
   preset: 'map',
   fields: [
-    { name: 'X-Login', claim: 'login' },
-    { name: 'X-Id', claim: 'id' },
+    { name: 'X-Login', claim: 'login', separator: ',', form: 'plain' },
+    { name: 'X-Id', claim: 'id', separator: ',', form: 'plain' },
   ],
-  groupSeparator: ',',
 }
 const lines = (more: object, subject = 'ci:job-7') =>
   identityLines(dialect, principalNamed(subject, { email: 'ada@example.com', emailVerified: true, ...more }), true)

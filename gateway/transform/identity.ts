@@ -4,11 +4,9 @@
  */
 
 import { isHopByHop } from '../http/field-names.ts'
-import type { IdentityClaim, IdentityDialect } from '../model.ts'
+import type { IdentityClaim, IdentityDialect, IdentityField, IdentityPreset } from '../rules.ts'
 
-export type IdentityPreset = Exclude<IdentityDialect['preset'], 'map'>
-
-export const IDENTITY_CLAIMS: readonly IdentityClaim[] = Object.freeze([
+export const IDENTITY_CLAIMS = Object.freeze([
   'id',
   'email',
   'login',
@@ -17,11 +15,21 @@ export const IDENTITY_CLAIMS: readonly IdentityClaim[] = Object.freeze([
   'groups',
   'scopes',
   'session',
-])
+] as const)
 
-function dialect(preset: IdentityDialect['preset'], map: Readonly<Record<string, IdentityClaim>>): IdentityDialect {
-  const fields = Object.entries(map).map(([name, claim]) => Object.freeze({ name, claim }))
-  return Object.freeze({ preset, fields: Object.freeze(fields), groupSeparator: ',' })
+function dialect(
+  preset: IdentityDialect['preset'],
+  map: Readonly<Record<string, IdentityClaim>>,
+  more: Partial<Pick<IdentityField, 'separator' | 'form'>> = {},
+): IdentityDialect {
+  const fields = Object.entries(map).map(([name, claim]) => {
+    return Object.freeze<IdentityField>({ name, claim, separator: usualSeparator(claim), form: 'plain', ...more })
+  })
+  return Object.freeze({ preset, fields: Object.freeze(fields) })
+}
+
+function usualSeparator(claim: IdentityClaim): string {
+  return claim === 'scopes' ? ' ' : ','
 }
 
 export const DIALECTS: Readonly<Record<IdentityPreset, IdentityDialect>> = Object.freeze({
@@ -55,12 +63,58 @@ export const DIALECTS: Readonly<Record<IdentityPreset, IdentityDialect>> = Objec
     'X-Auth-Request-Preferred-Username': 'login',
     'X-Auth-Request-Groups': 'groups',
   }),
+  /** authentik's proxy provider. Its `X-authentik-jwt` is signed by authentik, and ours is X-Postern-Assertion. */
+  authentik: dialect(
+    'authentik',
+    {
+      'X-authentik-username': 'login',
+      'X-authentik-uid': 'id',
+      'X-authentik-email': 'email',
+      'X-authentik-name': 'name',
+      'X-authentik-groups': 'groups',
+      'X-authentik-entitlements': 'roles',
+    },
+    { separator: '|' },
+  ),
+  /** Pomerium with `pass_identity_headers`: the claims it is usually told to write. */
+  pomerium: dialect('pomerium', {
+    'X-Pomerium-Claim-Sub': 'id',
+    'X-Pomerium-Claim-User': 'id',
+    'X-Pomerium-Claim-Email': 'email',
+    'X-Pomerium-Claim-Name': 'name',
+    'X-Pomerium-Claim-Groups': 'groups',
+  }),
+  /** Cloudflare Access. The address is the login there, so a caller of another issuer is its id, never somebody's address. */
+  cloudflare: dialect('cloudflare', { 'Cf-Access-Authenticated-User-Email': 'login' }),
+  /** Google IAP. As with Cloudflare the address is the login. */
+  iap: dialect(
+    'iap',
+    { 'X-Goog-Authenticated-User-Email': 'login', 'X-Goog-Authenticated-User-ID': 'id' },
+    { form: 'google' },
+  ),
+  /** Kong and APISIX. */
+  kong: dialect('kong', {
+    'X-Consumer-ID': 'id',
+    'X-Consumer-Custom-ID': 'id',
+    'X-Consumer-Username': 'login',
+    'X-Consumer-Groups': 'groups',
+  }),
+  /** What reads REMOTE_USER or PHP_AUTH_USER of HTTP Basic, as behind oauth2-proxy's pass-basic-auth. */
+  basic: dialect('basic', { Authorization: 'login' }, { form: 'basic' }),
   none: dialect('none', {}),
 })
 
 /** A preset by its name, or an explicit map of header name to claim. Ask `mapFault` about each entry of a map first. */
-export function compileIdentity(identity: IdentityPreset | Readonly<Record<string, IdentityClaim>>): IdentityDialect {
-  return typeof identity === 'string' ? DIALECTS[identity] : dialect('map', identity)
+export function compileIdentity(
+  identity:
+    | IdentityPreset
+    | Readonly<Record<string, { readonly claim: IdentityClaim; readonly separator: string | null }>>,
+): IdentityDialect {
+  if (typeof identity === 'string') return DIALECTS[identity]
+  const fields = Object.entries(identity).map(([name, { claim, separator }]) => {
+    return Object.freeze<IdentityField>({ name, claim, separator: separator ?? usualSeparator(claim), form: 'plain' })
+  })
+  return Object.freeze({ preset: 'map', fields: Object.freeze(fields) })
 }
 
 /** Lower-case names a dialect writes; those of explicit maps belong in `Snapshot.reservedNames`. */
@@ -77,8 +131,9 @@ export function mapFault(name: string, claim: IdentityClaim): string | null {
     return 'this header has a meaning of its own in HTTP'
   }
   if (lower.startsWith('x-postern-') || GATEWAY_FIELDS.has(lower)) return 'the gateway writes this header itself'
-  if (claim === 'name' && LOGIN_FIELD.test(lower)) {
-    return 'backends log people in by this header, and a name can be edited: use `id` or `login`'
+  if (LOGIN_FIELD.test(lower) && claim !== 'id' && claim !== 'login' && claim !== 'email') {
+    if (claim === 'name') return 'backends log people in by this header, and a name can be edited: use `id` or `login`'
+    return 'backends log people in by this header, and this claim can be the same for many people: use `id` or `login`'
   }
   return null
 }

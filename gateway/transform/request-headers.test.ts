@@ -3,15 +3,17 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { admit } from '../admit/admit.ts'
-import { compileTrust } from '../http/address.ts'
+import { compileNetworks } from '../http/address.ts'
 import { RESERVED_NAMES, RESERVED_PREFIXES } from '../http/field-names.ts'
 import { valuesOf } from '../http/header-list.ts'
-import { type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Upstream } from '../model.ts'
+import { type HeaderList, type Principal, Refusal, type RequestHead } from '../model.ts'
+import type { HeaderEdits, Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
-import { compileIdentity, DIALECTS, namesOf } from './identity.ts'
+import { compileIdentity, DIALECTS, IDENTITY_CLAIMS, namesOf } from './identity.ts'
 import { upstreamHeaders } from './request-headers.ts'
 
 const FORGED = 'forged-4711'
+const ORIGIN = 'http://127.0.0.1:9000'
 
 const snapshot = {
   origin: 'http://localhost:8080',
@@ -21,8 +23,8 @@ const snapshot = {
   admission: {
     scheme: 'http',
     authority: 'localhost:8080',
-    authorities: new Set(['localhost:8080']),
-    isTrusted: compileTrust(['10.0.0.0/8']),
+    isServed: () => true,
+    isTrusted: compileNetworks(['10.0.0.0/8']),
     sessionCookieName: 'postern.session',
     apiKeyHeader: null,
     // Wide open, to show that what crosses is decided again here.
@@ -33,7 +35,7 @@ const snapshot = {
 
 const upstream: Upstream = {
   id: 'api',
-  origin: 'http://127.0.0.1:9000',
+  servers: [{ origin: ORIGIN, weight: 1 }],
   identity: DIALECTS.forwarded,
   isAsserted: true,
   isPathExact: false,
@@ -51,17 +53,19 @@ const ada: Principal = {
   roles: ['admin', 'editor'],
   scopes: [],
   groups: [],
+  claims: {},
   sessionId: 's1',
   tokenId: null,
   keyId: null,
   source: null,
   authenticatedAtMs: 0,
   methods: ['pwd'],
+  hasSecondFactor: false,
   expiresAtMs: 1,
 }
 
 function routeAllowing(...names: string[]): Route {
-  return { allowRequestHeaders: new Set(names) } as unknown as Route
+  return { allowRequestHeaders: new Set(names), requestEdits: null } as unknown as Route
 }
 const route = routeAllowing()
 
@@ -91,12 +95,22 @@ interface Given {
 function composed(head: RequestHead, given: Given = {}): HeaderList {
   const { principal = null, assertion = null } = given
   const to = given.upstream ?? upstream
-  const found = upstreamHeaders(given.snapshot ?? snapshot, given.route ?? route, to, head, principal, assertion)
+  const found = upstreamHeaders(
+    given.snapshot ?? snapshot,
+    given.route ?? route,
+    to,
+    head,
+    principal,
+    assertion,
+    ORIGIN,
+  )
   if (found instanceof Refusal) throw new Error(found.reason)
   return found.headers
 }
 
-const dialectNames = Object.values(DIALECTS).flatMap(namesOf)
+const dialectNames = Object.values(DIALECTS)
+  .filter(({ preset }) => preset !== 'basic')
+  .flatMap(namesOf)
 const families = RESERVED_PREFIXES.map((prefix) => `${prefix}${prefix.endsWith('-') ? '' : '-'}made-up`)
 const alsoNever = ['x-request-id', 'x-tenant', 'cookie2', 'proxy-authorization', 'te', 'trailer']
 for (const name of new Set([...RESERVED_NAMES, ...families, ...dialectNames, ...alsoNever])) {
@@ -251,7 +265,15 @@ test('[FR-007] one principal is written for each upstream in its own dialect, an
 })
 
 test('[FR-007] a group that an upstream would read as two is left out, and counted for the record', () => {
-  const found = upstreamHeaders(snapshot, route, upstream, headOf([]), { ...ada, roles: ['a,admin', 'editor'] }, null)
+  const found = upstreamHeaders(
+    snapshot,
+    route,
+    upstream,
+    headOf([]),
+    { ...ada, roles: ['a,admin', 'editor'] },
+    null,
+    ORIGIN,
+  )
   expect(found).toMatchObject({ droppedGroups: 1 })
   if (!(found instanceof Refusal)) expect(valuesOf(found.headers, 'x-forwarded-groups')).toEqual(['editor'])
 })
@@ -259,7 +281,7 @@ test('[FR-007] a group that an upstream would read as two is left out, and count
 test('[FR-007] identity that cannot be written refuses the request', () => {
   const crowd = { ...ada, roles: Array.from({ length: 1000 }, (_, at) => `department-${at}`) }
   for (let round = 0; round < 2; round += 1) {
-    expect(upstreamHeaders(snapshot, route, upstream, headOf([]), crowd, null)).toMatchObject({
+    expect(upstreamHeaders(snapshot, route, upstream, headOf([]), crowd, null, ORIGIN)).toMatchObject({
       reason: 'identity.unwritable',
     })
   }
@@ -275,23 +297,52 @@ test('[FR-007] whoever somebody claims to be, no line is broken and no field is 
     roles: fc.array(text),
     scopes: fc.array(text),
   })
-  const map = compileIdentity({
-    A: 'id',
-    B: 'email',
-    C: 'login',
-    D: 'name',
-    E: 'roles',
-    F: 'groups',
-    G: 'scopes',
-    I: 'session',
-  })
+  const map = compileIdentity(
+    Object.fromEntries(IDENTITY_CLAIMS.map((claim) => [`X-${claim}`, { claim, separator: null }])),
+  )
   fc.assert(
     fc.property(claims, fc.boolean(), (claimed, emailVerified) => {
       const principal = { ...ada, ...claimed, emailVerified }
-      const found = upstreamHeaders(snapshot, route, { ...upstream, identity: map }, headOf([]), principal, null)
+      const found = upstreamHeaders(
+        snapshot,
+        route,
+        { ...upstream, identity: map },
+        headOf([]),
+        principal,
+        null,
+        ORIGIN,
+      )
       if (found instanceof Refusal) return
       for (const line of found.headers) expect(line).toMatch(/^[!-~](?:[ -~]*[!-~])?$/)
     }),
     { numRuns: 2000 },
   )
+})
+
+test('[FR-043] a route takes out, sets and adds lines of a request, whatever alias a client sends them by', () => {
+  const edits: HeaderEdits = {
+    remove: new Set(['cookie', 'x-debug', 'x-site']),
+    set: ['X-Site', 'books'],
+    add: ['X-Tag', 'b', 'X-Broken', 'a\r\nb: c'],
+  }
+  const edited = { allowRequestHeaders: new Set(['x_site', 'x_tag']), requestEdits: edits } as unknown as Route
+  const lines = ['X-Debug', FORGED, 'x-site', FORGED, 'X_Site', FORGED, 'Cookie', 'a=1', 'X-Tag', 'a']
+  const headers = composed(headOf([...lines, 'Connection', 'x-site']), { route: edited, principal: ada })
+  expect(headers.join('\n')).not.toContain(FORGED)
+  expect(valuesOf(headers, 'cookie')).toEqual([])
+  expect(valuesOf(headers, 'x-site')).toEqual(['books'])
+  expect(valuesOf(headers, 'x-tag')).toEqual(['a', 'b'])
+  expect(headers).not.toContain('X-Broken')
+  expect(headers.indexOf('X-Site')).toBeLessThan(headers.indexOf('X-Forwarded-User'))
+})
+
+test('[FR-044] where Authorization says who calls, a client’s own never gets there, whatever the route asks', () => {
+  const asked = routeAllowing('authorization')
+  const basic = { ...upstream, identity: DIALECTS.basic }
+  const lines = ['Authorization', `Basic ${btoa(`${FORGED}:`)}`]
+  for (const principal of [null, ada]) {
+    const values = valuesOf(composed(headOf(lines), { route: asked, upstream: basic, principal }), 'authorization')
+    expect(values).toEqual(principal === null ? [] : [`Basic ${btoa('ada@example.com:')}`])
+  }
+  expect(valuesOf(composed(headOf(lines), { route: asked }), 'authorization')).toEqual([lines[1]])
 })

@@ -6,8 +6,10 @@
 import { ownCookieTest, withoutOwnCookies } from '../http/cookies.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { nominatedNames } from '../http/header-list.ts'
-import { type HeaderList, type Principal, Refusal, type RequestHead, type Route, type Upstream } from '../model.ts'
+import { type HeaderList, type Principal, Refusal, type RequestHead } from '../model.ts'
+import type { Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
+import { pushEdits } from './edits.ts'
 import { type IdentityLines, identityLines } from './identity-lines.ts'
 
 export function upstreamHeaders(
@@ -17,12 +19,14 @@ export function upstreamHeaders(
   head: RequestHead,
   principal: Principal | null,
   assertion: string | null,
+  origin: string,
 ): { readonly headers: HeaderList; readonly droppedGroups: number } | Refusal {
   const identity = principal === null ? null : identityOf(snapshot, upstream, principal)
   if (identity instanceof Refusal) return identity
   const { authority, scheme } = head.target
-  const lines: string[] = ['Host', upstream.host === 'public' ? authority : authorityOf(upstream)]
-  keepClientLines(lines, snapshot, route, head)
+  const lines: string[] = ['Host', upstream.host === 'public' ? authority : origin.slice(origin.indexOf('//') + 2)]
+  keepClientLines(lines, snapshot, route, head, allowedHere(route, upstream))
+  if (route.requestEdits !== null) pushEdits(lines, route.requestEdits)
   lines.push('X-Forwarded-For', head.clientAddress, 'X-Forwarded-Proto', scheme, 'X-Forwarded-Host', authority)
   lines.push('Forwarded', forwarded(head.clientAddress, scheme, authority), 'X-Request-Id', head.requestId)
   if (identity !== null) for (const text of identity.lines) lines.push(text)
@@ -30,15 +34,27 @@ export function upstreamHeaders(
   return { headers: lines, droppedGroups: identity === null ? 0 : identity.droppedGroups }
 }
 
-function keepClientLines(lines: string[], snapshot: Snapshot, route: Route, head: RequestHead): void {
+/** Names the route asks for. Where Authorization says who calls, a client's own never gets there, whatever the route asks. */
+function allowedHere({ allowRequestHeaders }: Route, { identity }: Upstream): ReadonlySet<string> {
+  return identity.preset === 'basic' ? NOTHING : allowRequestHeaders
+}
+
+function keepClientLines(
+  lines: string[],
+  snapshot: Snapshot,
+  { requestEdits }: Route,
+  head: RequestHead,
+  allowed: ReadonlySet<string>,
+): void {
   const { names, headers } = head
   const nominated = nominatedNames(names, headers)
   for (let at = 0; at < names.length; at += 1) {
     const lower = names[at]!
     const fate = fateOf(lower)
     if (fate === 'drop') continue
-    if (fate !== 'cookie' && fate !== 'keep' && !route.allowRequestHeaders.has(lower)) continue
-    if (snapshot.reservedNames.has(fate === 'ask' ? aliasOf(lower) : lower) || nominated?.has(lower)) continue
+    if (fate !== 'cookie' && fate !== 'keep' && !allowed.has(lower)) continue
+    const name = fate === 'ask' ? aliasOf(lower) : lower
+    if (snapshot.reservedNames.has(name) || nominated?.has(lower) || requestEdits?.remove.has(name)) continue
     const value = headers[2 * at + 1]!
     if (fate !== 'cookie') {
       lines.push(headers[2 * at]!, value)
@@ -90,17 +106,6 @@ const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
 function forwarded(clientAddress: string, scheme: string, authority: string): string {
   const client = clientAddress.includes(':') ? `"[${clientAddress}]"` : clientAddress
   return `for=${client};host="${authority}";proto=${scheme}`
-}
-
-const authorities = new WeakMap<Upstream, string>()
-
-function authorityOf(upstream: Upstream): string {
-  let authority = authorities.get(upstream)
-  if (authority === undefined) {
-    authority = upstream.origin.slice(upstream.origin.indexOf('//') + 2)
-    authorities.set(upstream, authority)
-  }
-  return authority
 }
 
 /** Identity lines last as long as the principal they were made from: per upstream, and per verdict on unverified e-mail. */

@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { valuesOf } from '../http/header-list.ts'
-import type { Access, ForwardPlan, HeaderList, Principal, RequestHead, Route } from '../model.ts'
+import type { ForwardPlan, HeaderList, Principal, RequestHead } from '../model.ts'
+import type { Access, CorsRules, HeaderEdits, Route } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { privateCacheControl } from './cache-control.ts'
 import { clientHeaders } from './response-headers.ts'
@@ -17,6 +18,10 @@ interface Given {
   readonly setCookies?: readonly string[]
   readonly allow?: readonly string[]
   readonly isShared?: boolean
+  readonly edits?: HeaderEdits
+  readonly cors?: CorsRules
+  readonly origin?: string
+  readonly answerHeaders?: HeaderList
 }
 
 function seen(headers: HeaderList, given: Given = {}): HeaderList {
@@ -24,10 +29,16 @@ function seen(headers: HeaderList, given: Given = {}): HeaderList {
     access: new Map([['*', { kind: given.access ?? 'public' }]]),
     allowResponseHeaders: new Set(given.allow ?? []),
     isSharedCacheAllowed: given.isShared ?? false,
+    responseEdits: given.edits ?? null,
+    cors: given.cors ?? null,
   } as unknown as Route
-  const head = { requestId: 'r1', method: given.method ?? 'GET' } as RequestHead
-  const plan = { head, route, principal: given.principal ?? null, setCookies: given.setCookies ?? [] }
-  return clientHeaders(snapshot, plan as unknown as ForwardPlan, headers)
+  const head = { requestId: 'r1', method: given.method ?? 'GET', origin: given.origin ?? null } as RequestHead
+  const { principal = null, setCookies = [], answerHeaders = [] } = given
+  return clientHeaders(
+    snapshot,
+    { head, route, principal, setCookies, answerHeaders } as unknown as ForwardPlan,
+    headers,
+  )
 }
 
 const OURS = ['X-Request-Id', 'r1']
@@ -165,4 +176,66 @@ for (const [headers, access, vary] of varying) {
 
 test('[FR-006] what no cache keeps need not vary', () => {
   expect(seen([], { access: 'login', method: 'POST' })).toEqual(OURS)
+})
+
+const APP = 'https://app.example.com'
+const cors: CorsRules = {
+  origins: new Set([APP]),
+  isAnyOrigin: false,
+  methods: [],
+  headers: [],
+  exposedHeaders: [],
+  isWithCredentials: false,
+  maxAgeS: 600,
+}
+
+test('[FR-043] what an upstream says to other origins is dropped, with rules of ours or without', () => {
+  const theirs = ['Access-Control-Allow-Origin', '*', 'access-control-allow-credentials', 'true']
+  theirs.push('Access-Control-Expose-Headers', 'X-Secret', 'Access-Control-Made-Up', '1')
+  expect(seen(theirs)).toEqual(OURS)
+  expect(seen(theirs, { cors, origin: 'https://evil.example' })).toEqual(['Vary', 'Origin', ...OURS])
+  expect(seen(theirs, { cors, origin: APP })).toEqual(['Vary', 'Origin', 'Access-Control-Allow-Origin', APP, ...OURS])
+})
+
+test('[FR-043] an answer that differs by origin says so beside what else it varies by', () => {
+  const given = { cors, access: 'login' } as const
+  expect(valuesOf(seen(['Vary', 'Accept'], given), 'vary')).toEqual(['Accept, Cookie, Authorization, Origin'])
+  expect(valuesOf(seen(['Vary', 'origin'], { cors }), 'vary')).toEqual(['origin'])
+  expect(valuesOf(seen([], { cors: { ...cors, isAnyOrigin: true } }), 'vary')).toEqual([])
+})
+
+const edits: HeaderEdits = {
+  remove: new Set(['x-powered-by', 'server', 'cache-control']),
+  set: ['Server', 'books', 'Cache-Control', 'public, s-maxage=60'],
+  add: ['Link', '</help>; rel="help"'],
+}
+
+test('[FR-043] a route takes out, sets and adds lines of an answer', () => {
+  const sent = ['X-Powered-By', 'PHP', 'server', 'a', 'SERVER', 'b', 'Link', '</a>', 'Cache-Control', 'no-cache']
+  expect(seen(sent, { edits })).toEqual([
+    ...['Link', '</a>', 'Server', 'books', 'Cache-Control', 'public, s-maxage=60', 'Link', '</help>; rel="help"'],
+    ...OURS,
+  ])
+})
+
+test('[FR-043] what a route sets is bound as the upstream is: no shared cache, no cookie of ours, nothing of other origins', () => {
+  const wild: HeaderEdits = {
+    remove: new Set(),
+    set: ['Cache-Control', 'public, s-maxage=60', 'Set-Cookie', 'postern.session_token=x', 'Clear-Site-Data', '"*"'],
+    add: ['Access-Control-Allow-Origin', '*', 'Connection', 'close', 'X-Request-Id', 'r2', 'X-Broken', 'a\r\nb: c'],
+  }
+  const lines = seen([], { edits: wild, principal: ada, access: 'public' })
+  expect(lines).toEqual(['Cache-Control', 'private', ...OURS])
+})
+
+test('[FR-043] an upstream cannot nominate away what a route sets', () => {
+  const lines = seen(['Connection', 'server', 'Server', 'a'], { edits })
+  expect(valuesOf(lines, 'server')).toEqual(['books'])
+})
+
+test('[FR-042] with limits of ours an upstream’s give way, and when it wants to be left alone it is heard', () => {
+  const sent = ['RateLimit', '"a";r=1', 'RateLimit-Policy', '"a";q=1', 'Retry-After', '5']
+  expect(seen(sent)).toEqual([...sent, ...OURS])
+  const answerHeaders = ['RateLimit', '"b";r=9']
+  expect(seen(sent, { answerHeaders })).toEqual(['Retry-After', '5', ...answerHeaders, ...OURS])
 })

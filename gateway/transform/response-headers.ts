@@ -10,14 +10,17 @@ import { listMembers } from '../http/header-list.ts'
 import type { ForwardPlan, HeaderList } from '../model.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { privateCacheControl } from './cache-control.ts'
+import { corsLines, variesByOrigin } from './cors.ts'
+import { edited } from './edits.ts'
 
-export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, headers: HeaderList): HeaderList {
-  const { route, principal, setCookies } = plan
+export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: HeaderList): HeaderList {
+  const { route, principal, setCookies, answerHeaders } = plan
+  // First of all, so that what a route sets is bound by all that binds the upstream.
+  const headers = edited(sent, nominatedNames(sent), route.responseEdits)
   const isOwnCookie = ownCookieTest(snapshot.ownCookiePrefixes)
   const isPrivate = principal !== null && !route.isSharedCacheAllowed
   const isCacheOurs = isPrivate || setCookies.length > 0
-  const isVaried = variesByCredential(plan)
-  const nominated = nominatedNames(headers)
+  const varying = variesBy(plan)
   const lines: string[] = []
   const cacheControl: string[] = []
   const vary: string[] = []
@@ -26,17 +29,19 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, headers: He
     const value = headers[at + 1]!
     const { lower, shape } = readName(name)
     if (shape === 'invalid' || !isFieldValue(value)) continue // the runtime would refuse to write it
-    if (isHopByHop(lower) || lower === 'x-request-id' || nominated?.has(lower)) continue
+    if (isHopByHop(lower) || lower === 'x-request-id') continue
+    if (lower.startsWith('access-control-') || (answerHeaders.length > 0 && OUR_LIMITS.has(lower))) continue
     if (WHOLE_ORIGIN.has(lower) && !route.allowResponseHeaders.has(lower)) continue
     if (lower === 'set-cookie' && isOwnCookie(value)) continue
     if (isCacheOurs && lower === 'cache-control') cacheControl.push(value)
     else if (isCacheOurs && isCdnCacheControl(lower)) continue
-    else if (isVaried && lower === 'vary') vary.push(value)
+    else if (varying.length > 0 && lower === 'vary') vary.push(value)
     else lines.push(name, value)
   }
   if (setCookies.length > 0) lines.push('Cache-Control', 'no-store')
   else if (isPrivate) lines.push('Cache-Control', privateCacheControl(cacheControl))
-  if (isVaried) lines.push('Vary', withCredentials(vary))
+  if (varying.length > 0) lines.push('Vary', withNames(vary, varying))
+  lines.push(...corsLines(route, plan.head), ...answerHeaders)
   for (const cookie of setCookies) lines.push('Set-Cookie', cookie)
   lines.push('X-Request-Id', plan.head.requestId)
   return lines
@@ -46,7 +51,7 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, headers: He
  * Fields that rule a whole origin, and outlive the answer. Reporting-Endpoints is not among them: unlike Report-To it ends
  * with its document (W3C Reporting §3.2).
  */
-const WHOLE_ORIGIN: ReadonlySet<string> = new Set([
+export const WHOLE_ORIGIN: ReadonlySet<string> = new Set([
   'alt-svc',
   'clear-site-data',
   'nel',
@@ -66,17 +71,26 @@ const CACHE_OVERRULES: ReadonlySet<string> = new Set([
   'x-litespeed-cache-control',
 ])
 
+/** How much of a limit is left: with lines of ours there, an upstream's own would be taken for them. Its Retry-After stays. */
+export const OUR_LIMITS: ReadonlySet<string> = new Set(['ratelimit', 'ratelimit-policy'])
+
+/** What the answers to one URL may differ by: who asks, and from which origin's page. */
+function variesBy(plan: ForwardPlan): readonly string[] {
+  const byCredential = variesByCredential(plan) ? ['Cookie', 'Authorization'] : []
+  return variesByOrigin(plan.route) ? [...byCredential, 'Origin'] : byCredential
+}
+
 /** What an answer to nobody and an answer to somebody may differ by, wherever both can have one URL. */
 function variesByCredential({ route, head }: ForwardPlan): boolean {
   if (route.isSharedCacheAllowed || (head.method !== 'GET' && head.method !== 'HEAD')) return false
   return (route.access.get(head.method) ?? route.access.get('*'))?.kind !== 'public'
 }
 
-function withCredentials(vary: readonly string[]): string {
+function withNames(vary: readonly string[], more: readonly string[]): string {
   const names = listMembers(vary.join(','))
   if (names === null || names.includes('*')) return '*'
   const present = new Set(names.map((name) => name.toLowerCase()))
-  const missing = ['Cookie', 'Authorization'].filter((name) => !present.has(name.toLowerCase()))
+  const missing = more.filter((name) => !present.has(name.toLowerCase()))
   return [...names, ...missing].join(', ')
 }
 

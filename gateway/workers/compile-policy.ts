@@ -4,28 +4,45 @@
  */
 
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { compile } from '../config/compile.ts'
-import { formatIssues, parsePolicy } from '../config/parse.ts'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { unsharedFault } from '../config/limits.ts'
+import { formatIssues, readPolicy } from '../config/parse.ts'
 
 const file = process.env['POSTERN_CONFIG'] ?? 'config/gateway.yaml'
-const text = readFileSync(file, 'utf8')
-const version = createHash('sha256').update(text).digest('hex')
-const parsed = parsePolicy(text, {
-  file,
-  readEnv: (name) => process.env[name],
-  readFile: (path) => readFileSync(path, 'utf8'),
-})
-const compiled = 'issues' in parsed ? parsed : compile(parsed.config, version, parsed.places)
-if ('issues' in compiled || 'issues' in parsed) {
-  process.stderr.write(`${formatIssues('issues' in compiled ? compiled.issues : [])}\n`)
+const folder = dirname(file)
+const read = readPolicy(
+  readFileSync(file, 'utf8'),
+  {
+    file,
+    readEnv: (name) => process.env[name],
+    readFile: (path) => readFileSync(resolve(folder, path), 'utf8'),
+    listFiles: (glob) => globSync(glob, { cwd: folder }),
+  },
+  (text) => createHash('sha256').update(text).digest('hex'),
+)
+if ('issues' in read) {
+  process.stderr.write(`${formatIssues(read.issues)}\n`)
   process.exit(1)
 }
-const folder = join(import.meta.dirname, 'generated')
-mkdirSync(folder, { recursive: true })
+const { version } = read.snapshot
+const unshared = unsharedFault(read.config)
+if (unshared !== null) {
+  process.stderr.write(`${file}: ${unshared}\n`)
+  process.exit(1)
+}
+const generated = join(import.meta.dirname, 'generated')
+mkdirSync(generated, { recursive: true })
 /** Stores, listeners and secrets belong to Node; the edge embeds none of them. */
-const { store: _store, admin: _admin, tokens, ...config } = parsed.config
+const {
+  store: _store,
+  admin: _admin,
+  people: _people,
+  tests: _tests,
+  include: _include,
+  tokens,
+  ...config
+} = read.config
 const refused = [...Object.keys(tokens).map((name) => `tokens.${name}`), ...(config.keys === undefined ? [] : ['keys'])]
 if (refused.length > 0) {
   const names = refused.map((name) => `\`${name}\``).join(', ')
@@ -33,7 +50,7 @@ if (refused.length > 0) {
     `${file}: the Worker refuses every credential of ${names} with 401: only Node verifies them so far\n`,
   )
 }
-writeFileSync(
-  join(folder, 'policy.json'),
-  `${JSON.stringify({ version, config: { ...config, tokens: {} } }, null, 2)}\n`,
-)
+/** Which claims the entries map is known to the routes' requirements; how to ask an issuer is a secret and stays here. */
+const issuers = Object.entries(tokens).map(([name, { introspection: _introspection, ...entry }]) => [name, entry])
+const embedded = { ...config, tokens: Object.fromEntries(issuers) }
+writeFileSync(join(generated, 'policy.json'), `${JSON.stringify({ version, config: embedded }, null, 2)}\n`)

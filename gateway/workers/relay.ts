@@ -14,7 +14,7 @@ export async function forward(plan: ForwardPlan, request: Request): Promise<Resp
   try {
     const { method } = plan.head
     const init = { method, headers, body, redirect: 'manual', signal: timeout.signal } as const
-    return await fetch(plan.upstream.origin + plan.path, init)
+    return await fetch(plan.origin + plan.path, init)
   } catch (error) {
     const log = error instanceof Error ? error.message : String(error)
     if (limited?.isExceeded()) return new Refusal('body.too-large')

@@ -4,9 +4,8 @@ import { compile, type PolicyConfig } from '../config/compile.ts'
 import { createEndpoints } from '../endpoints/app.ts'
 import { tokenVerifier } from '../jwt/verify.ts'
 import { type Outcome, type OwnAnswer, Refusal, type Refused } from '../model.ts'
-import { answer, answerRefusal, decide } from '../pipeline.ts'
+import { answer, answerRefusal, decide, record } from '../pipeline.ts'
 import type { Ports } from '../ports.ts'
-import { accessRecord } from '../record/access.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
 import { ownRequest } from '../transform/own-request.ts'
@@ -53,24 +52,37 @@ async function serve(gateway: Gateway, request: Request, requestId: string, rece
   const failure =
     outcome.kind === 'forward' && refusal !== null ? { reason: refusal.reason, log: refusal.log ?? '' } : null
   ports.journal.record(
-    accessRecord(outcome, receivedAtMs, { status: response.status, endedAtMs: Date.now(), isAborted: false, failure }),
+    record(snapshot, outcome, receivedAtMs, {
+      status: response.status,
+      endedAtMs: Date.now(),
+      isAborted: false,
+      failure,
+    }),
   )
   return response
 
   async function respond(outcome: Outcome): Promise<[Response, Refusal | null]> {
     if (outcome.kind === 'refuse') return [await refuse(outcome), outcome.refusal]
+    if (outcome.kind === 'preflight') return [toResponse(outcome.answer), null]
     if (outcome.kind === 'own') return [await endpoints.fetch(ownRequest(snapshot, outcome.head, null)), null]
     const upstream = await forward(outcome, request)
     if (upstream instanceof Refusal)
-      return [await refuse({ ...outcome, kind: 'refuse', requestId, refusal: upstream }), upstream]
+      return [
+        await refuse({ ...outcome, kind: 'refuse', requestId, refusal: upstream, isAuthenticated: true }),
+        upstream,
+      ]
     const { status, headers } = answer(snapshot, outcome, upstreamHead(upstream))
     const webSocket = upstream.webSocket ?? null
     return [new Response(upstream.body, { status, headers: toHeaders(headers), webSocket, encodeBody: 'manual' }), null]
   }
 
   async function refuse(refused: Refused): Promise<Response> {
-    const own: OwnAnswer = await answerRefusal(snapshot, ports, refused)
-    return new Response(own.body, { status: own.status, headers: toHeaders(own.headers) })
+    return toResponse(await answerRefusal(snapshot, ports, refused))
+  }
+
+  function toResponse(own: OwnAnswer): Response {
+    const body = own.status === 204 ? null : own.body
+    return new Response(body, { status: own.status, headers: toHeaders(own.headers) })
   }
 }
 

@@ -36,7 +36,7 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   })
 
   app.post('/v1/revocations', async (c) => {
-    const wanted = await readRevocation(c.req.raw, deps.sources)
+    const wanted = await readRevocation(c.req.raw, deps.sources())
     if (wanted instanceof Refusal) return refuse(c, wanted)
     return act(c, `revoke ${wanted.kind}`, deps.revoker.nameOf(wanted), async () => {
       const revoked = await deps.revoker.revoke(wanted)
@@ -103,12 +103,25 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   app.all('/v1/status', only('GET', 'HEAD'))
   app.get('/readyz', async (c) => {
     deps.audit.look(eventOf(c.req.raw, c.get('principal')))
-    const { stores, log } = await deps.status()
-    // Redis makes things faster, never truer: without it this node is as ready as before.
+    const { stores, log, policy } = await deps.status()
+    // Redis makes things faster, never truer: without it this node is as ready as before. So it is with the policy it has, when
+    // another one was refused.
     const isReady = stores.database === 'up' && log.isFresh
-    return json(isReady ? 200 : 503, { ready: isReady, isLogFresh: log.isFresh, stores })
+    return json(isReady ? 200 : 503, { ready: isReady, isLogFresh: log.isFresh, stores, policy })
   })
   app.all('/readyz', only('GET', 'HEAD'))
+  app.get('/v1/decisions/:id', (c) => {
+    deps.audit.look(eventOf(c.req.raw, c.get('principal')))
+    const decision = deps.decision(c.req.param('id'))
+    return decision === null ? refuse(c, NO_DECISION) : text(200, 'application/json', `${decision}\n`)
+  })
+  app.all('/v1/decisions/:id', only('GET', 'HEAD'))
+  app.get('/metrics', async (c) => {
+    deps.audit.look(eventOf(c.req.raw, c.get('principal')))
+    const metrics = await deps.metrics()
+    return text(200, metrics.contentType, metrics.text)
+  })
+  app.all('/metrics', only('GET', 'HEAD'))
 
   app.notFound((c) => refuse(c, new Refusal('route.unlisted')))
   app.onError((error, c) => {
@@ -164,6 +177,13 @@ const ID = /^[\x21-\x7e]{1,256}$/
 const UNRECORDED = Object.freeze(new Refusal('audit.unavailable', { detail: 'Nothing was done.' }))
 const STORE = Object.freeze(new Refusal('admin.store', { detail: 'Ask again: asking twice does no harm.' }))
 
+const NO_DECISION = Object.freeze(
+  new Refusal('decision.unknown', {
+    detail:
+      'This node keeps no decision of this id. It keeps refusals alone, the newest ones, since it started: ask the node that answered, or look for the id in its log.',
+  }),
+)
+
 function eventOf(request: Request, principal: Principal | null): AuditEvent {
   return {
     actor: actorOf(principal),
@@ -207,6 +227,10 @@ function json(status: number, body: object, headers: Record<string, string> = {}
     status,
     headers: { 'content-type': 'application/json', ...headers },
   })
+}
+
+function text(status: number, type: string, body: string): Response {
+  return new Response(body, { status, headers: { 'content-type': type } })
 }
 
 /** Null when it is not given, undefined when it is no number from 1 to `max`. */

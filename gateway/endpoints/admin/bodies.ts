@@ -1,8 +1,9 @@
 /** What calls of the admin API carry: JSON with known fields alone, each with a bound. */
 
 import { z } from 'zod'
-import { type RateRule, Refusal } from '../../model.ts'
+import { Refusal } from '../../model.ts'
 import type { RevocationRequest } from '../../ports.ts'
+import type { RateRule } from '../../rules.ts'
 
 const Id = z.string().regex(/^[\x21-\x7e]{1,256}$/, { error: 'expected 1 to 256 characters without blanks' })
 /** A subject of another issuer may be any text that a token of it may name (jwt/foreign.ts). */

@@ -20,10 +20,14 @@ export interface AdminDeps {
   readonly desk: ApiKeyDesk
   readonly audit: AuditTrail
   /** Names under `tokens` of the policy, and `postern` for this gateway. */
-  readonly sources: ReadonlySet<string>
+  sources(): ReadonlySet<string>
   readonly maxStalenessMs: number
   /** Figures for operators: no name of anybody, no secret. */
   status(): Promise<AdminStatus>
+  /** The `RecordedDecision` of a request as JSON; null where this node keeps none of that id. */
+  decision(requestId: string): string | null
+  /** Counters and gauges in the text format of Prometheus. */
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   nowMs(): number
   /** Takes bugs and outages. Never given a secret. */
   log(error: unknown): void
@@ -31,8 +35,33 @@ export interface AdminDeps {
 
 export interface AdminStatus {
   readonly policyVersion: string
+  readonly policy: PolicyStatus
+  /** By route, for each with `proposed`: how often it would have decided otherwise. */
+  readonly proposals: Readonly<Record<string, ProposalCounts>>
   readonly log: { readonly sequence: number; readonly ageMs: number; readonly isFresh: boolean }
   readonly cache: object
   readonly keySets: readonly object[]
+  /** Alone: without Redis, or while it cannot be reached. */
+  readonly limits: { readonly isShared: boolean; readonly nodes: number }
   readonly stores: { readonly database: 'up' | 'down'; readonly redis: 'up' | 'down' | 'none' }
+}
+
+export interface PolicyStatus {
+  /** SHA-256 of the policy in force, over all of its files. */
+  readonly version: string
+  readonly inForceSince: string
+  readonly reloads: { readonly done: number; readonly refused: number }
+  /** Null before the first. `problem` lists what was wrong with a file that was refused. */
+  readonly lastReload: {
+    readonly at: string
+    readonly outcome: 'done' | 'same' | 'refused'
+    readonly problem: string | null
+  } | null
+}
+
+export interface ProposalCounts {
+  readonly same: number
+  readonly wouldAllow: number
+  readonly wouldRefuse: number
+  readonly unknown: number
 }

@@ -9,8 +9,6 @@ import type { AdminDeps } from './deps.ts'
 const FRESH_MS = 900_000
 const ROLE = 'admin'
 const SCOPE = 'admin'
-/** RFC 8176: a one-time password, or a key that its holder unlocked. */
-const SECOND_FACTORS: ReadonlySet<string> = new Set(['otp', 'hwk', 'swk'])
 
 const STALE = Object.freeze(new Refusal('revocation.stale'))
 const NO_ROLE = Object.freeze(new Refusal('role.missing', { detail: `The role ${ROLE} is needed.` }))
@@ -59,7 +57,7 @@ function refuse(principal: Principal, nowMs: number): Refusal | null {
   const { authenticatedAtMs } = principal
   // A sign-in of the future is one from before the clock was set back.
   if (authenticatedAtMs === null || Math.abs(nowMs - authenticatedAtMs) > FRESH_MS) return NOT_FRESH
-  return principal.methods.some((method) => SECOND_FACTORS.has(method)) ? null : ONE_FACTOR
+  return principal.hasSecondFactor ? null : ONE_FACTOR
 }
 
 function missing({ keyHeader }: AdminDeps): Refusal {

@@ -58,6 +58,8 @@ export interface FieldView {
   readonly hint?: string
   readonly error?: string | undefined
   readonly isFocused?: boolean
+  /** Shown and sent, and not to be typed over. */
+  readonly isFixed?: boolean
 }
 
 /** A labeled input; hint and error are tied to it by id (WCAG 2.2 §1.3.1, §3.3.1). */
@@ -76,7 +78,7 @@ ${view.error === undefined ? '' : html`<p class="wrong" id="${view.name}-error">
     isPlainText ? html` autocapitalize="none" spellcheck="false"` : ''
   }${notes.length === 0 ? '' : html` aria-describedby="${notes.join(' ')}"`}${
     view.error === undefined ? '' : html` aria-invalid="true"`
-  }${view.isFocused === true ? html` autofocus` : ''}>
+  }${view.isFocused === true ? html` autofocus` : ''}${view.isFixed === true ? html` readonly` : ''}>
 </div>`
 }
 

@@ -49,6 +49,10 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     means: 'The API key is not one of this gateway, has expired, or was revoked with its owner or alone.',
     todo: 'Check the header and the whole key, or ask for a new one.',
   },
+  'insufficient-user-authentication': {
+    means: 'This place asks for a sign-in that is more recent, or that shows a second factor.',
+    todo: 'Sign in again, with a second factor where the answer asks for one. Programs find what is missing in WWW-Authenticate.',
+  },
   forbidden: {
     means: 'You are known, and this is not for you: a role, a scope or a condition is missing.',
     todo: 'Ask the people who run this site, and give them the request id of the answer.',
@@ -98,7 +102,7 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     todo: 'Use the public name of the site.',
   },
   'too-many-requests': {
-    means: 'More came from you in a short time than is allowed.',
+    means: 'More came from you in a short time, or is open at once, than is allowed.',
     todo: 'Wait as long as the Retry-After header of the answer says.',
   },
   'headers-too-large': {

@@ -1,7 +1,7 @@
 /** Counters in memory, by the suite of the port, and their bound. */
 
 import { expect, test } from 'vitest'
-import { countersSuite } from '../../test/ports/counters.ts'
+import { countersSuite, placesLimit, rateLimit } from '../../test/ports/counters.ts'
 import { memoryCounters } from './counters.ts'
 
 countersSuite('memory', async () => memoryCounters(1000))
@@ -14,4 +14,24 @@ test('[FR-022] memory: however many keys come, only so many are kept, and the bu
     counters.consume('busy', rule, 0)
   }
   expect(counters.consume('busy', rule, 0)).toMatchObject({ admitted: false })
+})
+
+test('[FR-042] memory: a flood of addresses drops nothing of what else is counted', () => {
+  const counters = memoryCounters(10)
+  const demands = [{ key: 'ada', limit: rateLimit(1) }]
+  counters.charge(demands, 0, 'share')
+  for (let at = 0; at < 100; at += 1) counters.consumeHere(`address ${at}`, { burst: 1, intervalMs: 1 }, 0)
+  expect(counters.chargeShare(demands, 0, 1).standings[0]).toMatchObject({ isAdmitted: false })
+})
+
+test('[FR-042] memory: a share is a part of each limit and at least one, and places held elsewhere fill it', () => {
+  const counters = memoryCounters(10)
+  const rate = [{ key: 'rate', limit: rateLimit(10) }]
+  expect(counters.chargeShare(rate, 0, 4).standings).toEqual([{ isAdmitted: true, left: 1, resetMs: 4000 }])
+  const places = [{ key: 'places', limit: placesLimit(9) }]
+  const elsewhere = counters.hold(['places'])
+  expect(counters.chargeShare(places, 0, 9).lease).toBeNull()
+  elsewhere.release()
+  expect(counters.chargeShare(places, 0, 100).lease).not.toBeNull()
+  expect(counters.chargeShare(places, 0, 100).lease).toBeNull()
 })

@@ -42,7 +42,7 @@ test('[FR-027] the packages in brackets are those that each folder imports', () 
     const sources = filesBelow(`gateway/${folder}`).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
     const imported = new Set<string>()
     for (const path of sources) {
-      for (const [, name] of read(path).matchAll(/(?:from |import\(|^import )'((?:@[\w-]+\/)?[\w.-]+)[/\w.-]*'/gm)) {
+      for (const [, name] of read(path).matchAll(/(?:from |import\(|^import )'((?:@[\w.-]+\/)?[\w.-]+)[/\w.-]*'/gm)) {
         if (name! in dependencies) imported.add(name!)
       }
     }

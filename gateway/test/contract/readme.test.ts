@@ -48,6 +48,8 @@ function unknownIn(command: string): readonly string[] {
   const help = execFileSync(process.execPath, [MAIN, first, ...(isGroup ? [second] : []), '--help'], {
     encoding: 'utf8',
   })
-  const wanted = [...rest.filter((word) => word.startsWith('--')), ...(isGroup ? [] : [second])]
+  // A word after these is a choice that the help lists; after other commands it is a name or a file.
+  const isChoice = ['revoke', 'import'].includes(first)
+  const wanted = [second, ...rest].filter((word) => word.startsWith('--') || (isChoice && word === second))
   return wanted.filter((word) => !help.includes(word))
 }

@@ -18,7 +18,8 @@ tokens:
     issuer: CI
     audience: books
     roles: [deployer]
-    claims: { email: email, name: name, groups: groups }
+    claims: { email: email, name: name, groups: groups, department: org.department }
+    mfa: { amr: [otp], acr: [gold] }
     keyCache: { cooldown: 1s }
     introspection: { clientId: gateway, clientSecret: "\${env:SECRET}", prefix: op_ }
   hr: { issuer: HR, audience: books, roles: [reader], claims: { email: email } }
@@ -33,6 +34,10 @@ routes:
   /read: { to: up, access: { role: reader } }
   /admin: { to: up, access: { role: admin } }
   /mine/:user: { to: up, access: { when: "params.user == user.id" } }
+  /staff: { to: up, access: { group: staff, claim: { department: [eng, ops] } } }
+  /eng: { to: up, access: { when: "user.claims.department == 'eng'" } }
+  /not-eng: { to: up, access: { not: { claim: { department: eng } } } }
+  /vault: { to: up, access: { mfa: true, fresh: 15m } }
   /mail: { to: up, access: { email: ada@example.com } }
 `
 
@@ -106,6 +111,34 @@ test('[FR-038] each confers its own roles alone', async () => {
   const [isLetIn, isNot] = [expect.not.toSatisfy((status: number) => status === 403), 403]
   expect(await statuses(ci)).toEqual([isLetIn, isNot, isNot])
   expect(await statuses(hr)).toEqual([isNot, isLetIn, isNot])
+})
+
+test('[FR-039] what an entry maps is asked for by its name here, of its own tokens alone; what is missing lets nobody in', async () => {
+  const org = { groups: ['staff'], org: { department: 'eng' } }
+  const tokens = [
+    await tokenOf('ci', org),
+    await tokenOf('ci', { groups: ['staff'] }),
+    await tokenOf('hr', org),
+    ada.token,
+  ]
+  const letIn = async (path: string) =>
+    Promise.all(tokens.map(async (token) => ![401, 403].includes((await ask(path, token)).status)))
+  expect(await letIn('/api/whoami')).toEqual([true, true, true, true])
+  expect(await letIn('/staff')).toEqual([true, false, false, false])
+  expect(await letIn('/eng')).toEqual([true, false, false, false])
+  expect(await letIn('/not-eng')).toEqual([false, false, false, false])
+  expect((await ask('/not-eng', await tokenOf('ci', { org: { department: 'hr' } }))).status).not.toBe(403)
+})
+
+test('[FR-040] a second factor is what the entry names, and no other', async () => {
+  const now = Math.floor(Date.now() / 1000)
+  const status = async (name: 'ci' | 'hr', claims: object) => (await ask('/vault', await tokenOf(name, claims))).status
+  expect(await status('ci', { amr: ['pwd', 'otp'], auth_time: now })).not.toBe(401)
+  expect(await status('ci', { acr: 'gold', auth_time: now })).not.toBe(401)
+  expect(await status('ci', { amr: ['pwd', 'otp'] })).toBe(401)
+  expect(await status('ci', { amr: ['pwd', 'otp'], auth_time: now - 1000 })).toBe(401)
+  expect(await status('ci', { amr: ['mfa'], acr: 'silver', auth_time: now })).toBe(401)
+  expect(await status('hr', { amr: ['otp'], acr: 'gold', auth_time: now })).toBe(401)
 })
 
 test('[FR-038] a sub equal to the id of our admin gains nothing of theirs', async () => {

@@ -16,6 +16,7 @@ import { closeServer } from '../../node/shutdown.ts'
 import { upstreamPools } from '../../node/upstream-pool.ts'
 import { recheck } from '../../pipeline.ts'
 import type { Ports } from '../../ports.ts'
+import { memoryCounters } from '../../stores/memory/counters.ts'
 import { principalOf } from '../support/principal.ts'
 import { parseAnswer, rawClient } from '../support/raw.ts'
 import { type ScriptedRevocations, scriptedRevocations } from '../support/revocations.ts'
@@ -77,7 +78,7 @@ beforeEach(async () => {
   const file = { text: text.replace('UPSTREAM', `"${upstream.url}"`), file: 'test.yaml' }
   const { snapshot } = loadPolicy(file, {}, { port: null, upstreamUrl: null })
   const ports: Ports = {
-    counters: { consume: () => ({ admitted: true, freeAtMs: 0 }) },
+    counters: memoryCounters(1000),
     sessions: null,
     tokens: {
       verifyToken(token) {
@@ -102,23 +103,23 @@ beforeEach(async () => {
   const exchanges = openExchanges({
     revocations: log,
     recheck: (plan, nowMs) => recheck(snapshot, ports, plan, nowMs),
+    snapshot: () => snapshot,
     maxStalenessMs: MAX_STALENESS_MS,
     nowMs: Date.now,
     monotonicMs: () => performance.now(),
     fault: (error) => void faults.push(error),
   })
-  const endpoints = { fetch: () => new Response('own') }
   gateway = {
     snapshot,
     ports,
-    endpoints,
+    endpoints: { fetch: () => new Response('own') },
     pools: upstreamPools(),
     sweep: relaySweep(),
     upgraded: openSockets(),
     exchanges,
   }
   gateway.sweep.add(exchanges)
-  server = createGatewayServer(gateway)
+  server = createGatewayServer({ current: gateway })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 })

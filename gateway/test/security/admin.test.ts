@@ -1,10 +1,15 @@
 /** The doors of the admin API, on real sockets and both databases: who is kept out, what is on record, and what is not done when it cannot be. */
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { request } from 'undici'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { askAdmin, readDecisionFromLog } from '../../cli/decision-source.ts'
 import { STORE_KINDS } from '../ports/identity.ts'
 import { ADMIN_EMAIL, type AdminStage, createAdminStage } from '../support/admin.ts'
 import { tokenAt } from '../support/fleet.ts'
+import { until } from '../support/until.ts'
 
 const BODY = { kind: 'session', id: 'somebody-elses' }
 
@@ -236,13 +241,53 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
   })
 
   test('[FR-037] figures and readiness are told to an admin alone', async () => {
-    for (const path of ['/v1/status', '/readyz', '/v1/keys', '/v1/revocations']) {
+    for (const path of ['/v1/status', '/readyz', '/metrics', '/v1/keys', '/v1/revocations']) {
       expect((await stage.node.admin('GET', path, 'bk_no')).status, path).toBe(401)
       expect((await stage.call('GET', path)).status, path).toBe(200)
     }
     const status = JSON.parse((await stage.call('GET', '/v1/status')).body)
     expect(status).toMatchObject({ log: { isFresh: true }, stores: { database: 'up', redis: 'none' } })
     expect(status.log.sequence).toBe(await stage.head())
+    expect(status.limits).toEqual({ isShared: false, nodes: 1 })
+    expect(status.policy).toMatchObject({
+      version: status.policyVersion,
+      reloads: { done: 0, refused: 0 },
+      lastReload: null,
+    })
+    expect(JSON.parse((await stage.call('GET', '/readyz')).body)).toMatchObject({ ready: true, policy: status.policy })
+    const metrics = await stage.call('GET', '/metrics')
+    expect(metrics.headers['content-type']).toMatch(/^text\/plain; version=/)
+    expect(metrics.body).toContain(`postern_policy_info{sha256="${status.policyVersion}"} 1\n`)
+  })
+
+  test('[FR-051] why a request was refused is told by its id, to an admin alone', async () => {
+    const user = await stage.signIn('why@example.com', true)
+    const refused = await stage.node.send('GET', '/api/admin', { cookie: user.cookie })
+    expect(refused.status).toBe(403)
+    const id = String(refused.headers['x-request-id'])
+    const decision = await askAdmin(stage.node.adminUrl, stage.key, id)
+    expect(decision).toMatchObject({
+      requestId: id,
+      status: 403,
+      reason: 'role.missing',
+      route: '/api/admin',
+      subject: user.id,
+    })
+    expect(decision?.place).toMatch(/^\S+\.yaml:\d+$/)
+    expect(decision?.findings.find(({ key }) => key === 'role')).toMatchObject({ needed: 'admin', verdict: 'unmet' })
+    expect(JSON.stringify(decision)).not.toContain(decodeURIComponent(user.cookie).split('=')[1]!.slice(0, 20))
+    await until(() => stage.node.output().includes(id), 'the line is written')
+    const folder = mkdtempSync(join(tmpdir(), 'postern-log-'))
+    writeFileSync(join(folder, 'access.log'), stage.node.output())
+    expect(await readDecisionFromLog(join(folder, 'access.log'), id)).toEqual(decision)
+    rmSync(folder, { recursive: true })
+
+    expect(await askAdmin(stage.node.adminUrl, stage.key, 'never')).toBe(null)
+    const unknown = JSON.parse((await stage.call('GET', '/v1/decisions/never')).body)
+    expect(unknown).toMatchObject({ status: 404, detail: expect.stringContaining('its log') })
+    expect((await stage.node.admin('GET', `/v1/decisions/${id}`, 'bk_no')).status).toBe(401)
+    expect((await stage.node.send('GET', `/v1/decisions/${id}`)).status).toBe(404)
+    await expect(askAdmin(stage.node.adminUrl, 'bk_no', id)).rejects.toThrow(/answers 401 invalid-key/)
   })
 
   test('[FR-037] what cannot be put on record is not done', async () => {

@@ -71,6 +71,8 @@ export function principalNamed(subject: string, more: Partial<Principal> = {}): 
     name: null,
     roles: ['reader'],
     scopes: [],
+    claims: {},
+    hasSecondFactor: false,
     groups: [],
     sessionId: null,
     tokenId: null,

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { AccessRecord } from '../../model.ts'
 import type { NodeJournal } from '../../node/journal.ts'
 import { type RunningGateway, startGateway } from '../../node/main.ts'
+import type { Reloaded } from '../../node/reload.ts'
 import { freePort } from './ports.ts'
 
 export interface TestGateway extends RunningGateway {
@@ -13,6 +14,10 @@ export interface TestGateway extends RunningGateway {
   readonly records: readonly AccessRecord[]
   /** Bugs and outages so far. */
   readonly faults: readonly unknown[]
+  /** What operators were told so far. */
+  readonly notes: readonly string[]
+  /** Puts another policy in force, with `ORIGIN` and `UPSTREAM` replaced as before. */
+  put(policy: string): Promise<Reloaded>
   readonly dataDir: string
   /** Resolves with the first record that `isWanted`, now or later. */
   recordOf(isWanted: (record: AccessRecord) => boolean): Promise<AccessRecord>
@@ -47,9 +52,13 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const port = await freePort()
   const origin = options.origin ?? `http://localhost:${port}`
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'postern-test-'))
-  const text = options.policy.replaceAll('ORIGIN', origin).replaceAll('UPSTREAM', options.upstreamUrl ?? '')
+  const fileOf = (policy: string) => {
+    const text = policy.replaceAll('ORIGIN', origin).replaceAll('UPSTREAM', options.upstreamUrl ?? '')
+    return { text: `${text.replace(/^listen:.*$/m, '')}\nlisten: 127.0.0.1:${port}\n`, file: 'test.yaml' }
+  }
   const records: AccessRecord[] = []
   const faults: unknown[] = []
+  const notes: string[] = []
   const heard = new Set<() => void>()
   const journal: NodeJournal = {
     record(record) {
@@ -57,17 +66,16 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       for (const hear of heard) hear()
     },
     fault: (_requestId, error) => void faults.push(error),
-    note() {},
+    note: (message) => void notes.push(message),
     audit() {},
     async flush() {},
   }
   const removeData = () => {
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true })
   }
-  const policy = { text: `${text.replace(/^listen:.*$/m, '')}\nlisten: 127.0.0.1:${port}\n`, file: 'test.yaml' }
   let gateway: RunningGateway
   try {
-    gateway = await startGateway({ policy, env: options.env ?? {}, dataDir, journal })
+    gateway = await startGateway({ policy: fileOf(options.policy), env: options.env ?? {}, dataDir, journal })
   } catch (error) {
     removeData()
     throw error
@@ -76,6 +84,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     ...gateway,
     records,
     faults,
+    notes,
+    put: (policy) => gateway.reload(fileOf(policy)),
     dataDir,
     recordOf: (isWanted) =>
       new Promise((resolve, reject) => {

@@ -15,11 +15,13 @@ export function principalOf(name: string, more: Partial<Principal> = {}): Princi
     roles: ['reader'],
     scopes: [],
     groups: [],
+    claims: {},
     sessionId: `${name}-1`,
     tokenId: null,
     keyId: null,
     authenticatedAtMs: 0,
     methods: [],
+    hasSecondFactor: false,
     expiresAtMs: Date.now() + 3_600_000,
     ...more,
   }

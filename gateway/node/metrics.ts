@@ -1,0 +1,181 @@
+/** What this node counts, for Prometheus. An exchange costs an addition or two: names and labels are put together when somebody asks. */
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ProposalCounts } from '../endpoints/admin/deps.ts'
+import type { AccessRecord } from '../model.ts'
+import type { Config } from './config-file.ts'
+
+export interface Metrics {
+  count(record: AccessRecord): void
+  /** Counts of proposals begin anew where the route's access or proposal is another now. */
+  policyChanged(before: Config, after: Config): void
+  /** By route, for each that has a proposal and was asked for. */
+  proposals(): Readonly<Record<string, ProposalCounts>>
+  /** The text format, and what to call it. */
+  scrape(): Promise<{ readonly contentType: string; readonly text: string }>
+}
+
+/** What is read when somebody asks. */
+export interface Readings {
+  readonly policy: () => { readonly version: string; readonly inForceSinceMs: number }
+  readonly reloads: () => { readonly done: number; readonly refused: number; readonly isLastRefused: boolean }
+  readonly openExchanges: () => number
+  readonly log: () => { readonly sequence: number; readonly ageMs: number; readonly isFresh: boolean }
+  readonly limits: () => { readonly isShared: boolean }
+  readonly decisions: () => number
+}
+
+/** Of the time until an exchange is over; event streams and sockets fall into the last. */
+const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
+
+type Proposed = NonNullable<AccessRecord['proposed']>
+type Counts = Record<Proposed, number>
+
+export function openMetrics(readings: Readings): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  /** Bounded: a route of the policy or none, a class of status, a family of reasons. */
+  const requests = new Map<string, number>()
+  const proposals = new Map<string, Counts>()
+
+  const duration = new Histogram({
+    name: 'postern_request_duration_seconds',
+    help: 'From the first byte of a request until its exchange was over, streams and sockets included.',
+    buckets: BUCKETS_S,
+    registers,
+  })
+  new Counter({
+    name: 'postern_requests_total',
+    help: 'Finished exchanges by route, class of status and family of the reason, `none` for an ordinary answer.',
+    labelNames: ['route', 'status', 'reason'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [key, count] of requests) {
+        const [status = '', reason = '', ...route] = key.split(' ')
+        this.inc({ route: route.join(' '), status, reason }, count)
+      }
+    },
+  })
+  new Counter({
+    name: 'postern_proposals_total',
+    help: 'Requests of routes with `proposed`, by what it would have done: same, would-allow, would-refuse, unknown.',
+    labelNames: ['route', 'verdict'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [route, counts] of proposals) {
+        for (const [verdict, count] of Object.entries(counts)) this.inc({ route, verdict }, count)
+      }
+    },
+  })
+  new Counter({
+    name: 'postern_policy_reloads_total',
+    help: 'Reloads of the policy: done, or refused with the old policy still in force.',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset()
+      const { done, refused } = readings.reloads()
+      this.inc({ outcome: 'done' }, done)
+      this.inc({ outcome: 'refused' }, refused)
+    },
+  })
+  new Gauge({
+    name: 'postern_policy_info',
+    help: 'One, with the SHA-256 of the policy in force: nodes that show two have drifted apart.',
+    labelNames: ['sha256'],
+    registers,
+    collect() {
+      this.reset()
+      this.set({ sha256: readings.policy().version }, 1)
+    },
+  })
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  gauge('postern_policy_in_force_since_seconds', 'When the policy in force came into force, as Unix time.', () => {
+    return readings.policy().inForceSinceMs / 1000
+  })
+  gauge('postern_policy_reload_refused', 'One while the file holds a policy that was refused.', () =>
+    Number(readings.reloads().isLastRefused),
+  )
+  gauge('postern_open_exchanges', 'Exchanges with upstreams under way, streams and sockets included.', () =>
+    readings.openExchanges(),
+  )
+  gauge('postern_revocation_sequence', 'Number of the last entry of the revocation log known here.', () => {
+    return readings.log().sequence
+  })
+  gauge('postern_revocation_log_age_seconds', 'Since the last complete read of the revocation log began.', () => {
+    return readings.log().ageMs / 1000
+  })
+  gauge('postern_revocation_log_fresh', 'Zero while nothing that needs a credential is let in.', () =>
+    Number(readings.log().isFresh),
+  )
+  gauge('postern_limits_shared', 'One while limits are counted together with the other nodes, through Redis.', () =>
+    Number(readings.limits().isShared),
+  )
+  gauge('postern_recorded_decisions', 'Refusals that this node can still explain by request id.', () =>
+    readings.decisions(),
+  )
+
+  return {
+    count(record) {
+      const { route, status, reason, proposed, durationMs } = record
+      const key = `${classOf(status)} ${familyOf(reason)} ${route ?? ''}`
+      requests.set(key, (requests.get(key) ?? 0) + 1)
+      duration.observe(durationMs / 1000)
+      if (proposed === null || route === null) return
+      let counts = proposals.get(route)
+      if (counts === undefined) {
+        counts = { same: 0, 'would-allow': 0, 'would-refuse': 0, unknown: 0 }
+        proposals.set(route, counts)
+      }
+      counts[proposed]++
+    },
+    policyChanged(before, after) {
+      for (const key of requests.keys()) {
+        const route = key.split(' ').slice(2).join(' ')
+        if (route !== '' && after.routes[route] === undefined) requests.delete(key)
+      }
+      for (const route of proposals.keys()) {
+        if (trialOf(before, route) !== trialOf(after, route)) proposals.delete(route)
+      }
+    },
+    proposals: () =>
+      Object.fromEntries(
+        [...proposals].map(([route, counts]) => [
+          route,
+          {
+            same: counts.same,
+            wouldAllow: counts['would-allow'],
+            wouldRefuse: counts['would-refuse'],
+            unknown: counts.unknown,
+          },
+        ]),
+      ),
+    scrape: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  }
+}
+
+function classOf(status: number): string {
+  return `${Math.floor(status / 100)}xx`
+}
+
+/** `token.expired` is one of `token`. */
+function familyOf(reason: string | null): string {
+  if (reason === null) return 'none'
+  const dot = reason.indexOf('.')
+  return dot < 0 ? reason : reason.slice(0, dot)
+}
+
+function trialOf({ routes, defaults }: Config, id: string): string {
+  const route = routes[id]
+  return JSON.stringify([route?.access ?? defaults.access, route?.proposed])
+}
