@@ -51,8 +51,8 @@ export interface RequestHead {
   readonly droppedHeaders: number
   /** The client's own address: the peer's, or what trusted proxies say of it. */
   readonly clientAddress: string
-  /** True when the peer is one of `trust`. */
-  readonly isPeerTrusted: boolean
+  /** Who the connection is with: the client, or a proxy. */
+  readonly peerAddress: string
   readonly isUpgrade: boolean
   /** A browser moving to a page: `Sec-Fetch-Mode: navigate`, or without it a GET that prefers text/html. */
   readonly isNavigation: boolean

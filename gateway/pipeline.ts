@@ -3,7 +3,7 @@
  * A step yields a value or a Refusal; only ALLOW lets a request in; an exception is a bug and never a pass.
  */
 
-import { admit } from './admit/admit.ts'
+import { admit, readmit } from './admit/admit.ts'
 import { authenticate, NOBODY } from './authenticate/authenticate.ts'
 import { refuseCrossSite, refuseServiceWorker } from './authenticate/browser.ts'
 import { authorize } from './authorize/authorize.ts'
@@ -131,7 +131,7 @@ export async function recheck(
   plan: ForwardPlan,
   nowMs: number,
 ): Promise<Rechecked | Refusal> {
-  const head: RequestHead = { ...plan.head, receivedAtMs: nowMs }
+  const head = readmit(snapshot.admission, plan.head, nowMs)
   const match = matchRoute(snapshot.routes, head)
   if (match === OWN) return MOVED
   if (match instanceof Refusal) return match

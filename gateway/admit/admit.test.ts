@@ -309,7 +309,7 @@ test('[FR-005] a chain of trusted hops is walked only so far', () => {
     peerAddress: '10.0.0.1',
     ...fields('X-Forwarded-For', `203.0.113.9,${'10.0.0.2,'.repeat(99)}10.0.0.3`),
   })
-  expect(head).toMatchObject({ clientAddress: '10.0.0.2', isPeerTrusted: true })
+  expect(head).toMatchObject({ clientAddress: '10.0.0.2', peerAddress: '10.0.0.1' })
 })
 
 test('[FR-019] a browser moving to a page is a navigation', () => {

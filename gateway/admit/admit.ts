@@ -38,7 +38,6 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
   if (!rules.isServed(authority)) return unknownAuthority(rules)
 
   const peer = peerOf(raw.peerAddress)
-  const isPeerTrusted = rules.isTrusted(peer)
   return {
     requestId: raw.requestId,
     receivedAtMs: raw.receivedAtMs,
@@ -54,8 +53,8 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
     headers: fields.headers,
     names: fields.names,
     droppedHeaders: fields.droppedHeaders,
-    clientAddress: isPeerTrusted ? clientAddressOf(rules.isTrusted, peer, fields) : peer,
-    isPeerTrusted,
+    clientAddress: clientOf(rules, peer, fields),
+    peerAddress: peer,
     isUpgrade: raw.isUpgrade,
     isNavigation: !raw.isUpgrade && isNavigation(method, fields.fetchMode, fields.accept),
     bodyBytes,
@@ -67,6 +66,18 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
     fetchSite: fields.fetchSite,
     preflightFor: preflightFor(method, fields),
   }
+}
+
+/**
+ * A head that was admitted, as of now: what a proxy says of its client counts only while the proxy is trusted, and what it said
+ * before it was is read when it is.
+ */
+export function readmit(rules: AdmissionRules, head: RequestHead, nowMs: number): RequestHead {
+  return { ...head, receivedAtMs: nowMs, clientAddress: clientOf(rules, head.peerAddress, head) }
+}
+
+function clientOf({ isTrusted }: AdmissionRules, peer: string, fields: Pick<RequestHead, 'headers' | 'names'>): string {
+  return isTrusted(peer) ? clientAddressOf(isTrusted, peer, fields) : peer
 }
 
 /** Says where the gateway is: it is no secret, and the way in for whoever set up a proxy or a browser a little wrong. */

@@ -4,7 +4,7 @@
  */
 
 import { parseAddress, parseForwardedAddress } from '../http/address.ts'
-import type { Fields } from './fields.ts'
+import type { RequestHead } from '../model.ts'
 
 /** For a socket without an address of its own, such as one already closed (RFC 7239 §6.2). No list of networks holds it. */
 const UNKNOWN = 'unknown'
@@ -19,7 +19,7 @@ export function peerOf(peerAddress: string): string {
 export function clientAddressOf(
   isTrusted: (address: string) => boolean,
   peer: string,
-  fields: Pick<Fields, 'headers' | 'names'>,
+  fields: Pick<RequestHead, 'headers' | 'names'>,
 ): string {
   let client = peer
   let hops = 0

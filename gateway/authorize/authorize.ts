@@ -194,9 +194,15 @@ function folded(code: number): number {
 /** Two nodes' clocks may differ by so much; a sign-in further ahead is one from before a clock was set back. */
 const CLOCK_MS = 60_000
 
-function isFresh(maxAgeMs: number, { authenticatedAtMs }: Principal, nowMs: number): boolean | null {
+/** When the caller signed in, as far as that can be believed: null for a time to come, and for none that a clock could show. */
+export function signedInAtMs({ authenticatedAtMs }: Principal, nowMs: number): number | null {
   if (authenticatedAtMs === null || !(nowMs - authenticatedAtMs >= -CLOCK_MS)) return null
-  return nowMs - authenticatedAtMs <= maxAgeMs
+  return authenticatedAtMs >= 0 ? authenticatedAtMs : null
+}
+
+function isFresh(maxAgeMs: number, principal: Principal, nowMs: number): boolean | null {
+  const atMs = signedInAtMs(principal, nowMs)
+  return atMs === null ? null : nowMs - atMs <= maxAgeMs
 }
 
 /** Of a requirement that is not met. A step-up is offered only where nothing else is missing. */

@@ -207,3 +207,11 @@ test('[FR-047] what a strange issuer wrote is cut short and moves no cursor; no 
   const all = told(required(condition('request.headers["x-a"] == "3" && request.query["y"] == "4"')), ALICE).join('\n')
   expect(all).not.toMatch(/Bearer|session_token|two/)
 })
+
+test('[FR-051] a list of thousands costs a refusal no more than a short one: it is told in part', () => {
+  const emails = Array.from({ length: 5_000 }, (_, at) => `person-${at}@example.com`)
+  const asked = required({ kind: 'email', anyOf: emails })
+  const email = explainAccess(asked, ALICE, FACTS, false).at(-1)
+  expect(email!.needed).toMatch(/^person-0@example\.com, .*person-15@example\.com or one of 4984 more$/)
+  expect(email!.needed.length).toBeLessThan(500)
+})

@@ -2,7 +2,7 @@
 
 import type { ClaimValue, CredentialKind, Finding, Principal } from '../model.ts'
 import type { Access, Check, PolicyFacts, Requirement } from '../rules.ts'
-import { ask } from './authorize.ts'
+import { ask, signedInAtMs } from './authorize.ts'
 
 type Verdict = Finding['verdict']
 
@@ -163,13 +163,13 @@ const WHOLES: Readonly<Record<'any' | 'not', Readonly<Record<Verdict, string>>>>
 }
 
 /** Which facts about the caller a condition names and nobody knows. What came with the request is not repeated here. */
-function missingFacts(source: string, { principal, allowUnverifiedEmail }: Scene): string {
+function missingFacts(source: string, { principal, facts, allowUnverifiedEmail }: Scene): string {
   if (principal === null) return ''
-  const { email, emailVerified, name, authenticatedAtMs, claims } = principal
+  const { email, emailVerified, name, claims } = principal
   const missing = [
     ...(email === null || !(emailVerified || allowUnverifiedEmail) ? ['user.email'] : []),
     ...(name === null ? ['user.name'] : []),
-    ...(authenticatedAtMs === null ? ['user.signedInAt'] : []),
+    ...(signedInAtMs(principal, facts.head.receivedAtMs) === null ? ['user.signedInAt'] : []),
   ].filter((fact) => new RegExp(`\\b${fact.replace('.', '\\.')}\\b`).test(source))
   for (const [, claim] of source.matchAll(/\buser\.claims\.([A-Za-z0-9_]+)/g)) {
     if (!Object.hasOwn(claims, claim!)) missing.push(`user.claims.${claim}`)
@@ -187,7 +187,10 @@ function found(key: string, needed: string, had: string, verdict: Verdict): Find
 
 const NONE: readonly Finding[] = Object.freeze([])
 
+/** A list may hold thousands, and each refusal of a flood writes this down. */
 function either(values: readonly ClaimValue[]): string {
+  const more = values.length - VALUES_SHOWN_MAX
+  if (more > 0) return `${values.slice(0, VALUES_SHOWN_MAX).map(plain).join(', ')} or one of ${more} more`
   const texts = values.map(plain)
   return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} or ${texts.at(-1)}`
 }

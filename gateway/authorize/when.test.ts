@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { ALLOW, type Principal } from '../model.ts'
-import { ALICE, FACTS, HEAD, nested, required } from '../test/support/access.ts'
+import { ALICE, FACTS, HEAD, NOW_MS, nested, required } from '../test/support/access.ts'
 import { authorize } from './authorize.ts'
 import { type ConditionScope, compileCondition } from './when.ts'
 
@@ -52,6 +52,11 @@ describe('conditions', () => {
     ['dyn(user).emial == "a"', 'the type check cannot be switched off'],
     ['user.id ==', 'broken syntax'],
     ['', 'nothing'],
+    ['duration(request.query.x) > now - user.signedInAt', 'a duration that a client sends is read in cubic time'],
+    ['user.groups.exists(g, duration(g) > duration("1s"))', 'a duration that an issuer sends'],
+    [Array.from({ length: 90 }, () => 'user.mfa').join('||'), 'more parts than a condition may have'],
+    [`${'('.repeat(40)}user.mfa${')'.repeat(40)}`, 'deeper than a condition may be'],
+    [`user.id in [${Array.from({ length: 65 }, () => '"a"').join()}]`, 'a list longer than a condition may hold'],
     ['user.claims.departmnt == "eng"', 'a misspelt claim'],
     ['user.claims["departmnt"] == "eng"', 'a misspelt claim, in brackets'],
     ['!has(user.claims.departmnt)', 'a misspelt claim that nobody has would be true of everybody'],
@@ -122,6 +127,44 @@ describe('conditions', () => {
     })
   }
 
+  const listed: Principal = { ...claiming, claims: { department: ['eng'], level: '3', teams: 'a', on: 'true' } }
+  for (const source of [
+    'user.claims.department != "eng"',
+    'user.claims.department == "eng"',
+    '"ops" != user.claims["department"]',
+    'user.claims.level != 3',
+    'user.claims.on != true',
+    '!(user.claims.department in ["eng"])',
+    '!(user.claims["level"] in [3, 4])',
+    '!(user.claims.department in user.groups)',
+  ]) {
+    test(`[FR-039] ${source} cannot be told of a claim that is of another type`, () => {
+      expect(evaluate(source, FACTS, listed)).toBeNull()
+    })
+  }
+
+  test('[FR-039] a condition may ask for a claim in either form', () => {
+    const source = 'user.claims.department == "eng" || "eng" in user.claims.department'
+    expect(evaluate(source, FACTS, listed)).toBe(true)
+    expect(evaluate(source, FACTS, claiming)).toBe(true)
+    expect(evaluate('user.roles == "editor"')).toMatch(/does not type-check/)
+  })
+
+  test('[FR-039] a sign-in that is still to come, or that no clock could show, is no time of one', () => {
+    for (const authenticatedAtMs of [NOW_MS + 3_600_000, 1e18, -1e18, Number.NaN]) {
+      const odd: Principal = { ...ALICE, authenticatedAtMs }
+      for (const source of ['now - user.signedInAt <= duration("15m")', 'user.signedInAt != now']) {
+        expect(evaluate(source, FACTS, odd), `${authenticatedAtMs}: ${source}`).toBeNull()
+      }
+      const fresh = { kind: 'fresh', maxAgeMs: 900_000 } as const
+      expect(authorize(required(fresh), odd, FACTS, false)).not.toBe(ALLOW)
+      expect(authorize(required({ kind: 'not', of: nested(fresh) }), odd, FACTS, false)).not.toBe(ALLOW)
+    }
+    expect(
+      evaluate('now - user.signedInAt <= duration("15m")', FACTS, { ...ALICE, authenticatedAtMs: NOW_MS + 30_000 }),
+    ).toBe(true)
+  })
+
   test('[FR-045] a name that nobody knows is told apart, for a suggestion', () => {
     const unknownIn = (source: string) => {
       const condition = compileCondition(source, SCOPE)
@@ -178,6 +221,31 @@ describe('conditions', () => {
     const twice = { ...FACTS, head: { ...HEAD, target: { ...HEAD.target, query: '?x=1&x=2' } } }
     expect(evaluate('request.query["x"] == "1"', twice)).toBeNull()
     expect(evaluate('request.query["x"] != "3"', twice)).toBeNull()
+  })
+
+  test('[FR-039] what is too long to be asked about in a loop is missing as a whole', () => {
+    const names = (count: number) => Array.from({ length: count }, (_, at) => `g${at}`)
+    for (const fact of ['roles', 'groups', 'scopes']) {
+      const source = `!("x" in user.${fact})`
+      expect(evaluate(source, FACTS, { ...ALICE, [fact]: names(1024) })).toBe(true)
+      expect(evaluate(source, FACTS, { ...ALICE, [fact]: names(1025) })).toBeNull()
+    }
+    const sent = (chars: number) => ({
+      ...HEAD,
+      headers: ['X-A', 'x'.repeat(chars), 'X-B', 'b'],
+      names: ['x-a', 'x-b'],
+    })
+    expect(evaluate('request.headers["x-b"] == "b"', { ...FACTS, head: sent(8192) })).toBe(true)
+    expect(evaluate('request.headers["x-b"] == "b"', { ...FACTS, head: sent(8193) })).toBeNull()
+  })
+
+  test('[FR-039] nor does a query that servers part into other parameters', () => {
+    const asked = (query: string) => ({ ...FACTS, head: { ...HEAD, target: { ...HEAD.target, query } } })
+    for (const query of ['?a=1;x=2&x=1', '?X=2&x=1', '?x=1&x[]=2', '?X[a]=2&x=1', '?x=1&x%5B%5D=2']) {
+      expect(evaluate('request.query.x == "1"', asked(query)), query).toBeNull()
+    }
+    expect(evaluate('request.query.x == "1"', asked('?x=1&y[]=1&y[a]=2'))).toBe(true)
+    expect(evaluate('user.id == "u_1"', asked('?a=1;x=2'))).toBe(true)
   })
 
   test('[FR-015] a condition on the path holds for every reading of it, or refuses', () => {

@@ -8,6 +8,7 @@ import { isReserved } from '../http/field-names.ts'
 import { nominatedNames } from '../http/header-list.ts'
 import type { Principal, RequestHead } from '../model.ts'
 import type { Condition, PolicyFacts } from '../rules.ts'
+import { signedInAtMs } from './authorize.ts'
 
 export interface ConditionScope {
   /** Names the route's pattern captures; any other is an error at load. */
@@ -38,8 +39,18 @@ const FUNCTIONS = new Set([
 ])
 const LOOPS = new Set(['all', 'exists', 'exists_one'])
 
+/** What is longer is missing as a whole: a loop over the one that asks about the other takes the product of both. */
+const NAMES_MAX = 1024
+const HEADER_CHARS_MAX = 8192
+
 /** Fields that carry a credential or that a client may forge: a condition reads neither (SECURITY rules 7 and 18). */
 const HIDDEN = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'x-api-key'])
+
+/** `user.claims.<claim> in [...]`, and what the list holds: null where the text does not tell. */
+interface Membership {
+  readonly claim: string
+  readonly type: string | null
+}
 
 interface Uses {
   /** A fact asked for by `has`, which the type check does not look into. */
@@ -49,13 +60,16 @@ interface Uses {
   /** A header named in upper case: facts are in lower case, so it would never be found. */
   readonly capitalHeader: string | null
   readonly refusedCall: string | null
+  /** The library reads a duration in the third power of its length, so none is read that a client could have sent. */
+  readonly isDurationGiven: boolean
   readonly isNested: boolean
+  readonly memberships: readonly Membership[]
 }
 
 export function compileCondition(source: string, scope: ConditionScope): Condition | ConditionError {
   if (source.length > SOURCE_CHARS_MAX) return wrong(`the condition is longer than ${SOURCE_CHARS_MAX} characters`)
   const facts = factsOf(scope)
-  const environment = new Environment({ limits: LIMITS })
+  const environment = LANGUAGE.clone()
     .registerVariable('user', { schema: facts.user })
     .registerVariable('params', { schema: facts.params })
     .registerVariable('request', { schema: facts.request })
@@ -79,6 +93,7 @@ export function compileCondition(source: string, scope: ConditionScope): Conditi
     return wrong(`the condition does not type-check: No such key: ${uses.unknownFact}`, uses.unknownFact)
   }
   if (uses.refusedCall !== null) return wrong(`\`${uses.refusedCall}\` is not available in conditions`)
+  if (uses.isDurationGiven) return wrong('a duration is written out in a condition, as in `duration("15m")`')
   if (uses.isNested) return wrong('a loop inside a loop is not available in conditions')
   if (uses.hiddenHeader !== null) return wrong(`conditions never see the header \`${uses.hiddenHeader}\``)
   if (uses.capitalHeader !== null) {
@@ -87,6 +102,7 @@ export function compileCondition(source: string, scope: ConditionScope): Conditi
   const isPathRead = uses.paths.has('request.path') || uses.paths.has('request')
 
   const evaluate = (facts: PolicyFacts, principal: Principal, path: string): boolean | null => {
+    if (!uses.memberships.every((one) => isComparable(one, principal))) return null
     try {
       const found: unknown = run(contextOf(uses.paths, facts, principal, path, scope))
       return typeof found === 'boolean' ? found : null
@@ -101,6 +117,30 @@ export function compileCondition(source: string, scope: ConditionScope): Conditi
     // A condition on the path must come out the same for every way an upstream could read it (SECURITY rule 4).
     return readings.every((reading) => evaluate(facts, principal, reading) === found) ? found : null
   }
+}
+
+/** Pairs of types that a claim may have and be compared with. A claim that is text in one token is a list in another. */
+const DIFFERENT = [
+  ...['bool', 'int', 'double'].map((other) => ['string', other] as const),
+  ...['int', 'double'].map((other) => ['bool', other] as const),
+  ...['string', 'bool', 'int', 'double'].map((other) => ['list<dyn>', other] as const),
+]
+
+/** To the library they are unequal, and `!=` would let in whom it is to keep out: neither can be told, as of `claim`. */
+const LANGUAGE = DIFFERENT.reduce(
+  (environment, [one, other]) => {
+    return environment.registerOperator(`dyn<${one}> == ${other}`, () => {
+      throw new TypeError(`${one} and ${other} cannot be compared`)
+    })
+  },
+  new Environment({ limits: LIMITS }),
+)
+
+/** What is of another type than the members of a list is not known to be absent from it. */
+function isComparable({ claim, type }: Membership, { claims }: Principal): boolean {
+  if (!Object.hasOwn(claims, claim)) return true // reading it is an error by itself
+  const given = typeof claims[claim]
+  return type === null ? given !== 'object' : given === type
 }
 
 const UNKNOWN_NAME = /^(?:No such key|Unknown variable): (\S+)$/
@@ -152,9 +192,13 @@ function contextOf(
   path: string,
   { allowUnverifiedEmail, reservedNames }: ConditionScope,
 ): Record<string, unknown> {
-  const { roles, groups, scopes, claims, hasSecondFactor: mfa, authenticatedAtMs } = principal
-  const user: Record<string, unknown> = { id: principal.subject, roles, groups, scopes, claims, mfa }
-  if (authenticatedAtMs !== null) user.signedInAt = new Date(authenticatedAtMs)
+  const { roles, groups, scopes, claims, hasSecondFactor: mfa } = principal
+  const user: Record<string, unknown> = { id: principal.subject, claims, mfa }
+  if (roles.length <= NAMES_MAX) user.roles = roles
+  if (groups.length <= NAMES_MAX) user.groups = groups
+  if (scopes.length <= NAMES_MAX) user.scopes = scopes
+  const signedInMs = signedInAtMs(principal, head.receivedAtMs)
+  if (signedInMs !== null) user.signedInAt = new Date(signedInMs)
   if (principal.name !== null) user.name = principal.name
   if (principal.email !== null && (principal.emailVerified || allowUnverifiedEmail)) user.email = principal.email
   const request: Record<string, unknown> = {
@@ -177,13 +221,24 @@ function decodedPath(path: string): string {
   return decodeURIComponent(path.replace(/%2f/gi, '%252F'))
 }
 
-/** A parameter given twice is read differently by different servers, so it satisfies no condition. */
+/**
+ * A parameter given twice is read differently by different servers, so it satisfies no condition. To some of them `;` parts
+ * parameters too, names have no case, and `x[]` is `x`.
+ */
 function queryOf(query: string): Record<string, string> {
+  if (query.includes(';')) throw new Error('a query that servers part differently')
   const found: Record<string, string> = Object.create(null)
+  const folded = new Set<string>()
+  const bracketed = new Set<string>()
   for (const [name, value] of new URLSearchParams(query)) {
-    if (name in found) throw new Error('a query parameter stands twice')
+    const bracket = name.indexOf('[')
+    if (bracket >= 0) bracketed.add(name.slice(0, bracket).toLowerCase())
+    const key = name.toLowerCase()
+    if (folded.has(key)) throw new Error('a query parameter stands twice')
+    folded.add(key)
     found[name] = value
   }
+  for (const name of bracketed) if (folded.has(name)) throw new Error('a query parameter stands alone and as a list')
   return found
 }
 
@@ -194,6 +249,7 @@ function headersOf({ headers, names }: RequestHead, reservedNames: ReadonlySet<s
     if (isHidden(name, reservedNames) || nominated?.has(name)) continue
     const value = headers[2 * at + 1]!
     found[name] = name in found ? `${found[name]}, ${value}` : value
+    if (found[name].length > HEADER_CHARS_MAX) throw new Error('a header is too long to be read')
   }
   return found
 }
@@ -209,7 +265,9 @@ function usesOf(ast: unknown, reservedNames: ReadonlySet<string>, facts: Facts):
   let refusedCall: string | null = null
   let hiddenHeader: string | null = null
   let capitalHeader: string | null = null
+  let isDurationGiven = false
   let isNested = false
+  const memberships: Membership[] = []
   const walk = (node: unknown, isInLoop: boolean): void => {
     if (Array.isArray(node)) for (const child of node) walk(child, isInLoop)
     if (!isNode(node)) return
@@ -219,9 +277,12 @@ function usesOf(ast: unknown, reservedNames: ReadonlySet<string>, facts: Facts):
     if ((op === 'call' || op === 'rcall') && Array.isArray(args) && typeof args[0] === 'string') {
       if (!FUNCTIONS.has(args[0])) refusedCall ??= args[0]
       if (args[0] === 'has') unknownFact ??= unknownIn(args[1], facts)
+      if (args[0] === 'duration') isDurationGiven ||= !isWrittenOut(args.at(-1))
       isLoop = LOOPS.has(args[0])
       if (isLoop && isInLoop) isNested = true
     }
+    const membership = membershipIn(node)
+    if (membership !== null) memberships.push(membership)
     const header = headerRead(node)
     if (header !== null && isHidden(header.toLowerCase(), reservedNames)) hiddenHeader ??= header
     if (header !== null && /[A-Z]/.test(header)) capitalHeader ??= header
@@ -230,7 +291,11 @@ function usesOf(ast: unknown, reservedNames: ReadonlySet<string>, facts: Facts):
     else paths.add(fact)
   }
   walk(ast, false)
-  return { unknownFact, paths, hiddenHeader, capitalHeader, refusedCall, isNested }
+  return { unknownFact, paths, hiddenHeader, capitalHeader, refusedCall, isDurationGiven, isNested, memberships }
+}
+
+function isWrittenOut(args: unknown): boolean {
+  return Array.isArray(args) && args.every((node) => isNode(node) && node.op === 'value')
 }
 
 interface AstNode {
@@ -276,6 +341,30 @@ function headerRead(node: AstNode): string | null {
   if (!isNode(object) || factRead(object) !== 'request.headers') return null
   if (typeof key === 'string') return key
   return isNode(key) && key.op === 'value' && typeof key.args === 'string' ? key.args : null
+}
+
+function membershipIn({ op, args }: AstNode): Membership | null {
+  if (op !== 'in' || !Array.isArray(args)) return null
+  const claim = claimRead(args[0])
+  return claim === null ? null : { claim, type: typeOfMembers(args[1]) }
+}
+
+/** The claim of `user.claims.x` or `user.claims["x"]`. */
+function claimRead(node: unknown): string | null {
+  if (!isNode(node) || !Array.isArray(node.args)) return null
+  const [object, key] = node.args as unknown[]
+  if (!isNode(object) || !Array.isArray(object.args) || object.args[1] !== 'claims') return null
+  if (typeof key === 'string') return key
+  return isNode(key) && typeof key.args === 'string' ? key.args : null
+}
+
+/** Of a list that is written out; the facts that are lists hold text. */
+function typeOfMembers(node: unknown): string | null {
+  if (!isNode(node) || !Array.isArray(node.args)) return null
+  if (node.op === '.' && typeof node.args[1] === 'string' && node.args[1] in USER) return 'string'
+  const first: unknown = node.op === 'list' ? node.args[0] : null
+  if (!isNode(first) || first.op !== 'value') return null
+  return typeof first.args === 'bigint' ? 'number' : typeof first.args
 }
 
 function firstLine(error: unknown): string {

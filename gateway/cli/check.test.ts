@@ -121,3 +121,38 @@ test('[FR-045] a file that is not there, or an option that is not one, is a wron
   expect(check(null)).toMatchObject({ status: 2, stderr: expect.stringContaining('there is no such file') })
   expect(check(GOOD, '--jsno').status).toBe(2)
 })
+
+test('[FR-052] who reads the first line only gets it, and no stack trace', () => {
+  const file = join(folder, 'many.yaml')
+  const routes = Array.from({ length: 3000 }, (_, at) => `  /r${at}: { to: web, access: login }`).join('\n')
+  writeFileSync(file, GOOD.replace(/routes: .*/, `routes:\n${routes}`))
+  const { stdout, stderr } = spawnSync(
+    'sh',
+    ['-c', '"$0" "$1" routes "$2" | head -n 1', process.execPath, MAIN, file],
+    {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, NO_COLOR: '1' },
+    },
+  )
+  expect(stdout).toMatch(/^pattern .*\n$/)
+  expect(stderr).toBe('')
+})
+
+test('[FR-052] a file that is not there, and a report that cannot be written, are told in one line', () => {
+  const file = join(folder, 'good.yaml')
+  writeFileSync(file, GOOD)
+  const lost = join(folder, 'nowhere/new.yaml')
+  const commands = [
+    ['test', join(folder, 'nowhere.yaml')],
+    ['routes', folder],
+    ['explain', 'GET', '/', '--config', join(folder, 'nowhere.yaml')],
+    ['test', file, '--junit', lost],
+    ['init', lost, '--upstream', 'http://127.0.0.1:9000'],
+    ['init', join(folder, 'x.yaml'), '--upstream', 'http://127.0.0.1:9000\nlogin: {}'],
+  ]
+  for (const words of commands) {
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, ...words], { encoding: 'utf8' })
+    expect(stderr).toMatch(/^postern: .*\.\n$/)
+    expect(status).toBe(2)
+  }
+})

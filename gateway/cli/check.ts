@@ -5,8 +5,7 @@
 
 import { styleText } from 'node:util'
 import { formatIssues, type Issue, inOrder, type Paint, type Style } from '../config/issues.ts'
-import { inspectPolicy, type PolicyFile, readPolicyFile } from '../node/config-file.ts'
-import { isStartupError } from '../node/startup-error.ts'
+import { inspectPolicy, readPolicyFile } from '../node/config-file.ts'
 import { configFile } from './settings.ts'
 
 export interface CheckOptions {
@@ -16,8 +15,7 @@ export interface CheckOptions {
 }
 
 export function check(file: string | undefined, options: CheckOptions): void {
-  const policy = openPolicy(configFile(file))
-  if (policy === null) return
+  const policy = readPolicyFile(configFile(file))
   const read = inspectPolicy(policy, process.env, options.allowUnset === true)
   const issues = 'issues' in read ? read.issues : []
   const warnings = 'issues' in read ? [] : read.warnings
@@ -44,18 +42,6 @@ export function check(file: string | undefined, options: CheckOptions): void {
   ]
   const verdict = isRefused ? styleText('red', 'refused') : styleText('green', 'ok')
   process.stdout.write(`${policy.file}: ${verdict}, ${parts.join(', ')}\n`)
-}
-
-/** A file that is not there is a wrong use of the command, and not a mistake in a policy. */
-function openPolicy(file: string): PolicyFile | null {
-  try {
-    return readPolicyFile(file)
-  } catch (error) {
-    if (!isStartupError(error)) throw error
-    process.stderr.write(`postern: ${error.message}\n`)
-    process.exitCode = 2
-    return null
-  }
 }
 
 function asRows(issues: readonly Issue[], severity: 'error' | 'warning'): readonly object[] {

@@ -50,7 +50,7 @@ test('[FR-048] diff says who gets in, replays a log, and tells programs by its e
   const [old, next, log] = [
     file('old.yaml', policy('login')),
     file('new.yaml', policy('public')),
-    file('access.log', `${line}\n${'x'.repeat(200_000)}\n${line}\n`),
+    file('access.log', `${line}\n${line.replace('}', `,"log":"${'x'.repeat(80_000)}"}`)}\n${line}\n`),
   ]
   const same = await postern('diff', old, old, '--exit-code')
   expect(same, same.stderr).toMatchObject({ status: 0, stdout: 'no difference: every request comes out as it did\n' })
@@ -85,7 +85,7 @@ test('[FR-049] a hundred operations become a policy that passes its check and it
   const tested = await postern('test', 'library.yaml')
   expect(tested.status, tested.stdout).toBe(0)
   const again = await postern('import', 'openapi', LIBRARY, '-o', 'library.yaml')
-  expect(again).toMatchObject({ status: 1, stdout: '' })
+  expect(again).toMatchObject({ status: 2, stdout: '' })
   expect(again.stderr).toContain('--force')
   expect((await postern('import', 'openapi', LIBRARY, '-o', 'library.yaml', '--force')).status).toBe(0)
 }, 120_000)

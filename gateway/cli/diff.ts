@@ -3,7 +3,7 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { loadForTools } from '../node/config-file.ts'
-import { startupError } from '../node/startup-error.ts'
+import { usageError } from '../node/startup-error.ts'
 import { diffPolicies, diffProposals } from '../policy/diff.ts'
 import { diffText, type Paint } from '../policy/diff-words.ts'
 import { type ReplayGroup, type ReplayReport, replay } from '../policy/replay.ts'
@@ -81,7 +81,7 @@ const LINE_CHARS_MAX = 64 * 1024
 
 /** Lines of a file of any size, in bounded memory; null for a line that is longer than any record. */
 async function* linesOf(file: string): AsyncGenerator<string | null> {
-  if (!existsSync(file)) throw startupError(`There is no log ${file}.`)
+  if (!existsSync(file)) throw usageError(`There is no log ${file}.`)
   let rest = ''
   let isOverlong = false
   for await (const chunk of createReadStream(file, 'utf8') as AsyncIterable<string>) {

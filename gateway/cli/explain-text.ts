@@ -76,7 +76,7 @@ function rowsOf(finding: Finding, depth: number): readonly (readonly [string, st
 }
 
 /** What came from outside may hold what moves a terminal. */
-function clean(text: string): string {
+export function clean(text: string): string {
   return text.replace(CONTROLS, '�')
 }
 

@@ -2,12 +2,15 @@
 
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Explanation } from '../policy/explain-request.ts'
 import { startTestGateway } from '../test/support/gateway.ts'
+import { askAdmin } from './decision-source.ts'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 /** A secret that is not set where policies are judged: only a credential needs the stores. */
@@ -102,13 +105,13 @@ test('[FR-047] routes stand most specific first, in words, and as JSON', () => {
   const { stdout } = postern(['routes', 'good.yaml'])
   const lines = stdout.split('\n').map((line) => line.replace(/ {2,}/g, ' | '))
   expect(lines).toEqual([
-    'pattern | methods | access | to | limits | place',
-    '/api/admin/** | all methods | role admin, with a second factor, and signed in within 15 minutes | api | - | good.yaml:10',
-    '/api/books/** | read | anybody | api | 20/min per user | good.yaml:8',
+    'pattern | methods | to | limits | place | access',
+    '/api/admin/** | all methods | api | - | good.yaml:10 | role admin, with a second factor, and signed in within 15 minutes',
+    '/api/books/** | read | api | 20/min per user | good.yaml:8 | anybody',
     ' | write | role editor',
-    '/api/chat | all methods | with a session or an API key | api | - | good.yaml:9',
-    '/api/** | all methods | nobody (404) | - | - | good.yaml:7',
-    '/** | all methods | anybody | web | - | good.yaml:6',
+    '/api/chat | all methods | api | - | good.yaml:9 | with a session or an API key',
+    '/api/** | all methods | - | - | good.yaml:7 | nobody (404)',
+    '/** | all methods | web | - | good.yaml:6 | anybody',
     '',
   ])
   const [first] = JSON.parse(postern(['routes', 'good.yaml', '--json']).stdout)
@@ -210,3 +213,52 @@ test('[FR-051] explain tells of a request that a running gateway refused, by the
     await gateway.close()
   }
 }, 120_000)
+
+test('[FR-047] a URL is read as a client would read it, and what cannot be taken is told', () => {
+  const { stdout } = explain('GET', 'http://localhost:8080?page=2')
+  expect(stdout).toMatch(/^allow/)
+  expect(stdout).toContain('http://127.0.0.1:5173/?page=2')
+  expect(explain('GET', '/', '--from', '10.0.0.1/8')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('is no address'),
+  })
+  expect(explain('GET', '/', '--header', 'Host: a', '--header', 'host: b')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('given twice'),
+  })
+})
+
+test.each([
+  ['token', 'S3CRETS3CRET', 'Authorization: (as it came)'],
+  ['cookie', 'theme=S3CRETS3CRET; postern.session_token=a.b', 'Cookie: (as it came)'],
+])('[FR-047] a %s that is passed on is not printed', (kind, secret, shown) => {
+  const passed = POLICY.replace(
+    '{ to: web, access: public }',
+    '{ to: web, access: public, allowRequestHeaders: [Authorization] }',
+  )
+  writeFileSync(join(folder, 'passed.yaml'), passed)
+  const asked = ['explain', 'GET', '/', `--${kind}`, '-', '--config', 'passed.yaml', '--data', 'passed-data']
+  const { stdout, stderr } = postern(asked, secret)
+  expect(stdout).toContain(shown)
+  expect(stdout + stderr + postern([...asked, '--json'], secret).stdout).not.toContain('S3CRET')
+})
+
+test('[FR-047] the admin key follows no redirect', async () => {
+  const asked: unknown[] = []
+  const server = createServer((request, response) => {
+    asked.push(request.url)
+    response.writeHead(307, { location: '/elsewhere' }).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  await expect(askAdmin(url, 'bk_secret', 'some-id')).rejects.toThrow(/cannot be asked/)
+  server.close()
+  expect(asked).toEqual(['/v1/decisions/some-id'])
+})
+
+test('[FR-047] what the file says of a test cannot move a terminal', () => {
+  writeFileSync(join(folder, 'odd.yaml'), POLICY + FAILING.replace('alice writes', '"\\e]0;x\\a"'))
+  const { stdout } = postern(['test', 'odd.yaml'])
+  expect(stdout).toContain('�]0;x�')
+  expect(stdout).not.toContain('\x1b')
+})

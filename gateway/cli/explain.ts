@@ -4,9 +4,10 @@
  */
 
 import { text } from 'node:stream/consumers'
+import { parseAddress } from '../http/address.ts'
 import type { HeaderList } from '../model.ts'
 import { loadForTools, readPolicyFile } from '../node/config-file.ts'
-import { startupError } from '../node/startup-error.ts'
+import { usageError } from '../node/startup-error.ts'
 import { type Explanation, explainRequest } from '../policy/explain-request.ts'
 import { NOBODY_NAME, personaOf } from '../policy/people.ts'
 import { type SimulatedRequest, simulate, simulateWith } from '../policy/simulate.ts'
@@ -63,7 +64,7 @@ async function asPerson(request: SimulatedRequest, options: ExplainOptions): Pro
 /** With the stores and issuers of the policy. Reads only; counts against no limit. */
 async function asHolder(kind: Credential, request: SimulatedRequest, options: ExplainOptions): Promise<Explanation> {
   const secret = (await text(process.stdin)).trim()
-  if (secret === '') throw startupError(`Nothing came by standard input. Pipe the ${kind} into the command.`)
+  if (secret === '') throw usageError(`Nothing came by standard input. Pipe the ${kind} into the command.`)
   const [{ jsonJournal }, { openAll }, { openTokens }] = await Promise.all([
     import('../node/journal.ts'),
     import('../node/open.ts'),
@@ -80,7 +81,7 @@ async function asHolder(kind: Credential, request: SimulatedRequest, options: Ex
       const { sessions, keys, revocations } = ports
       const credentials = { sessions, keys, revocations, tokens: issuers.verifier }
       const lines = linesOf(kind, secret, snapshot, request)
-      return explainRequest(snapshot, await simulateWith(snapshot, credentials, request, lines))
+      return withoutSecret(explainRequest(snapshot, await simulateWith(snapshot, credentials, request, lines)), lines)
     } finally {
       await issuers.close()
     }
@@ -88,6 +89,18 @@ async function asHolder(kind: Credential, request: SimulatedRequest, options: Ex
     await opened.close()
     await journal.flush()
   }
+}
+
+/** What is passed on to the upstream as it came is a secret still, and is never printed (SECURITY rule 28). */
+function withoutSecret(explained: Explanation, [name, secret]: HeaderList): Explanation {
+  const { upstream } = explained
+  if (upstream === null) return explained
+  const hide = ([sent, value]: readonly [string, string]) => {
+    const isSecret =
+      sent.toLowerCase() === name!.toLowerCase() && value.split('; ').some((part) => secret!.includes(part))
+    return [sent, isSecret ? '(as it came)' : value] as const
+  }
+  return { ...explained, upstream: { ...upstream, headers: upstream.headers.map(hide) } }
 }
 
 function linesOf(kind: Credential, secret: string, { admission }: Snapshot, request: SimulatedRequest): HeaderList {
@@ -148,6 +161,12 @@ function wrongUsage(method: string | undefined, url: string | undefined, options
     return `others can read what stands in a command: say \`--${typed} -\` and send it by standard input`
   const bad = options.header?.find((line) => line.indexOf(':') < 1)
   if (bad !== undefined) return `${JSON.stringify(bad)} is no header: write \`'Accept: text/html'\``
+  const names = (options.header ?? []).map((line) => splitHeader(line)[0].toLowerCase())
+  const again = names.find((name, at) => names.indexOf(name) !== at)
+  if (again !== undefined) return `the header ${again} is given twice, and one line of each name is taken`
+  if (options.from !== undefined && parseAddress(options.from) === null) {
+    return `${JSON.stringify(options.from)} is no address: write \`--from 10.1.2.3\``
+  }
   if (options.at !== undefined && Number.isNaN(Date.parse(options.at))) {
     return `${JSON.stringify(options.at)} is no time: write 2026-01-31T09:00:00Z`
   }

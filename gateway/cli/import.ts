@@ -1,16 +1,17 @@
 /** `postern import`: a policy from an OpenAPI document or another gateway's rules, and a list of what it could not carry. Fetches nothing. */
 
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { readForeignYaml } from '../config/foreign-yaml.ts'
-import { startupError } from '../node/startup-error.ts'
+import { startupError, usageError } from '../node/startup-error.ts'
 import { importAuthelia } from '../policy/import-authelia.ts'
 import { importOathkeeper } from '../policy/import-oathkeeper.ts'
 import { importOauth2Proxy } from '../policy/import-oauth2-proxy.ts'
 import { importOpenApi, outerReferences } from '../policy/import-openapi.ts'
 import { ImportError, type Imported, type ImportTarget, lossText } from '../policy/import-policy.ts'
 import { type Verified, verifyImport } from '../policy/import-verify.ts'
+import { writeOutput } from './settings.ts'
 
 export const IMPORT_KINDS = ['openapi', 'oauth2-proxy', 'oathkeeper', 'authelia'] as const
 
@@ -29,7 +30,7 @@ export async function importPolicy(
 ): Promise<void> {
   const { output, upstream, origin, force, json } = options
   if (output !== undefined && force !== true && existsSync(output)) {
-    throw startupError(`${output} is there already. Choose another name with -o, or replace it with --force.`)
+    throw usageError(`${output} is there already. Choose another name with -o, or replace it with --force.`)
   }
   const text = read(file)
   const target = { origin: origin ?? null, upstream: upstream ?? null }
@@ -42,7 +43,7 @@ export async function importPolicy(
     if (error instanceof ImportError) throw startupError(`${file} cannot be imported. ${error.message}`, error)
     throw error
   }
-  if (output !== undefined) writeFileSync(output, verified.text)
+  if (output !== undefined) writeOutput(output, verified.text)
   if (json === true) {
     const { losses, routesCount, testsCount } = verified
     process.stdout.write(
@@ -103,7 +104,7 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw startupError(`${file} cannot be read: ${(error as { code?: unknown }).code}.`, error)
+    throw usageError(`${file} cannot be read: ${(error as { code?: unknown }).code}.`, error)
   }
 }
 

@@ -1,13 +1,14 @@
 /** `postern init`: asks three questions, or takes flags, and writes a policy that compiles and passes its own tests. */
 
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { cancel, intro, isCancel, outro, select, text } from '@clack/prompts'
 import { loadPolicy } from '../node/config-file.ts'
-import { startupError } from '../node/startup-error.ts'
+import { usageError } from '../node/startup-error.ts'
 import { runPolicyTests } from '../policy/run-tests.ts'
 import { STARTER_ACCESS, type StarterAnswers, starterPolicy } from '../policy/starter.ts'
 import { schemaText } from './schema.ts'
+import { writeOutput } from './settings.ts'
 
 export interface InitOptions {
   readonly origin?: string
@@ -23,7 +24,7 @@ const TRIAL_SECRET = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKL'
 export async function init(given: string | undefined, options: InitOptions): Promise<void> {
   const file = given ?? DEFAULT_FILE
   if (existsSync(file) && options.force !== true) {
-    throw startupError(`${file} is there already. Name another file, or replace it with --force.`)
+    throw usageError(`${file} is there already. Name another file, or replace it with --force.`)
   }
   const answers = await ask(options)
   if (answers === null) return
@@ -31,9 +32,9 @@ export async function init(given: string | undefined, options: InitOptions): Pro
   const loaded = loadPolicy({ text: policy, file }, { POSTERN_SECRET: TRIAL_SECRET }, { port: null, upstreamUrl: null })
   const { failed, results } = await runPolicyTests({ ...loaded, nowMs: Date.now() })
   if (failed > 0) throw new Error(`the starter policy fails ${failed} of its own tests`)
-  writeFileSync(file, policy, { flag: options.force === true ? 'w' : 'wx' })
+  writeOutput(file, policy, options.force === true ? 'w' : 'wx')
   const schema = join(dirname(file), 'gateway.schema.json')
-  if (!existsSync(schema)) writeFileSync(schema, schemaText(), { flag: 'wx' })
+  if (!existsSync(schema)) writeOutput(schema, schemaText(), 'wx')
   process.stdout.write(
     `Wrote ${file}; its ${results.length} tests pass.\n${next(file, answers)
       .map((line) => `  ${line}\n`)
@@ -54,11 +55,15 @@ function next(file: string, { origin }: StarterAnswers): string[] {
 
 /** Null when the person at the terminal gave up. */
 async function ask({ origin, upstream, access }: InitOptions): Promise<StarterAnswers | null> {
+  for (const [name, url] of Object.entries({ upstream, origin })) {
+    const fault = url === undefined ? undefined : urlFault(url)
+    if (fault !== undefined) throw usageError(`--${name} is ${JSON.stringify(url)}. ${fault}.`)
+  }
   if (upstream !== undefined) {
     return { upstream, origin: origin ?? 'http://localhost:8080', access: accessOf(access ?? 'login') }
   }
   if (process.stdin.isTTY !== true) {
-    throw startupError(
+    throw usageError(
       'There is no terminal to ask at. Say it in flags: postern init --upstream http://127.0.0.1:9000 [--origin URL] [--access login|read|public]',
     )
   }
@@ -96,7 +101,7 @@ function stop(): null {
 
 function urlFault(value: string | undefined): string | undefined {
   const url = URL.parse(value ?? '')
-  return url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === ''
+  return url !== null && /^https?:\/\/[^\s/?#@]+\/?$/.test(value!)
     ? undefined
     : 'Write scheme, host and port, such as http://127.0.0.1:9000'
 }
@@ -104,6 +109,6 @@ function urlFault(value: string | undefined): string | undefined {
 function accessOf(word: string): StarterAnswers['access'] {
   const found = STARTER_ACCESS.find((known) => known === word)
   if (found === undefined)
-    throw startupError(`--access is one of ${STARTER_ACCESS.join(', ')}, and not ${JSON.stringify(word)}.`)
+    throw usageError(`--access is one of ${STARTER_ACCESS.join(', ')}, and not ${JSON.stringify(word)}.`)
   return found
 }

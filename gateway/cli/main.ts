@@ -3,9 +3,12 @@
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
-import { isStartupError } from '../node/startup-error.ts'
+import { isStartupError, isUsageError } from '../node/startup-error.ts'
 
-const CONFIG_OPTION = ['--config <file>', 'the policy file (or POSTERN_CONFIG)'] as const
+const CONFIG_OPTION = [
+  '--config <file>',
+  'the policy file; without it POSTERN_CONFIG, config/gateway.yaml or gateway.yaml',
+] as const
 const DATA_OPTION = ['--data <folder>', 'where the embedded database and secret live'] as const
 
 // Compiled code is kept beside the dependencies it comes from; where that cannot be written, nothing is kept.
@@ -221,6 +224,15 @@ program
 
 if (process.argv[2] === 'complete') (await import('@bomb.sh/tab/commander')).default(program)
 
+// Who reads the first lines only has what they wanted, and the command ends as it would have.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return
+    process.exitCode = 1
+    if (stream === process.stdout) process.stderr.write(`postern: what was found cannot be written: ${error.code}\n`)
+  })
+}
+
 try {
   await program.parseAsync()
 } catch (error) {
@@ -230,7 +242,7 @@ try {
 
 /** The library has told already what was wrong with a command line. */
 function exitCodeOf(error: unknown): number {
-  if (!(error instanceof CommanderError)) return 1
+  if (!(error instanceof CommanderError)) return isUsageError(error) ? 2 : 1
   return error.exitCode === 0 ? 0 : 2
 }
 

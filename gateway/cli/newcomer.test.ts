@@ -92,13 +92,13 @@ test('[FR-052] init replaces nothing unasked, and says what it needs where nobod
   const file = join(folder, 'kept.yaml')
   writeFileSync(file, 'mine')
   const refused = await postern('init', file, '--upstream', 'http://127.0.0.1:9000')
-  expect(refused).toMatchObject({ status: 1, stdout: '' })
+  expect(refused).toMatchObject({ status: 2, stdout: '' })
   expect(readFileSync(file, 'utf8')).toBe('mine')
   const silent = await postern('init', join(folder, 'other.yaml'))
   expect(silent.stderr).toContain('--upstream')
   const nonsense = await postern('init', join(folder, 'other.yaml'), '--upstream', 'nowhere')
-  expect(nonsense.stderr).toMatch(/expected scheme, host and port/)
-  expect(nonsense.status).toBe(1)
+  expect(nonsense.stderr).toMatch(/Write scheme, host and port/)
+  expect(nonsense.status).toBe(2)
 }, 60_000)
 
 test('[FR-052] a token is good at the gateway, for what its person may do', async () => {
@@ -118,6 +118,18 @@ test('[FR-052] a token is good at the gateway, for what its person may do', asyn
   const robot = (await token('robot')).stdout.trim()
   expect((await get('/programs', 'x-api-key', robot)).status).toBe(200)
   expect((await get('/editors', 'x-api-key', robot)).status).toBe(403)
+}, 60_000)
+
+test('[FR-052] a token still counts after the next one of the same person, and after one of its key', async () => {
+  const first = (await token('alice')).stdout.trim()
+  const next = (await token('alice', '--jwt')).stdout.trim()
+  await token('robot')
+  for (const credential of [first, next]) {
+    const asked = ['explain', 'GET', '/anything', '--token', '-', '--config', policyFile, '--data', gateway.dataDir]
+    const child = spawn(process.execPath, [MAIN, ...asked], { stdio: ['pipe', 'pipe', 'inherit'] })
+    child.stdin.end(credential)
+    expect(await text(child.stdout)).toMatch(/^allow {2}\/\*\*/)
+  }
 }, 60_000)
 
 test('[FR-052] no token for somebody unknown, of another issuer, or for a gateway that others reach', async () => {

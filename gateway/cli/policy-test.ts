@@ -3,13 +3,13 @@
  * out. Needs no secret and asks nobody. Exit code 1 for a failed test, a broken policy or too little coverage.
  */
 
-import { writeFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import junit, { type Builder } from 'junit-report-builder'
 import { loadForTools } from '../node/config-file.ts'
 import { type Coverage, coverageOf } from '../policy/coverage.ts'
 import { runPolicyTests, type TestReport } from '../policy/run-tests.ts'
-import { configFile } from './settings.ts'
+import { clean } from './explain-text.ts'
+import { configFile, writeOutput } from './settings.ts'
 
 export interface PolicyTestOptions {
   readonly json?: boolean
@@ -27,7 +27,7 @@ export async function testPolicy(given: string | undefined, options: PolicyTestO
   const coverage = coverageOf(snapshot, report.simulations)
   const isThin = coverage.percent < (options.coverageMin ?? 0)
   if (report.failed > 0 || isThin) process.exitCode = 1
-  if (options.junit !== undefined) writeFileSync(options.junit, junitOf(file, report))
+  if (options.junit !== undefined) writeOutput(options.junit, junitOf(file, report))
   const { results, failed } = report
   const text =
     options.json === true
@@ -44,9 +44,9 @@ export async function testPolicy(given: string | undefined, options: PolicyTestO
 }
 
 function linesOf({ title, expected, place, failure, why }: TestReport['results'][number]): readonly string[] {
-  if (failure === null) return [`${styleText('green', '✓')} ${title}: ${expected}`]
-  const reason = why === null ? [] : [`    ${styleText('dim', why)}`]
-  return [`${styleText('red', '✗')} ${title}  ${styleText('dim', place)}`, `    ${failure}`, ...reason]
+  if (failure === null) return [`${styleText('green', '✓')} ${clean(title)}: ${expected}`]
+  const reason = why === null ? [] : [`    ${styleText('dim', clean(why))}`]
+  return [`${styleText('red', '✗')} ${clean(title)}  ${styleText('dim', place)}`, `    ${clean(failure)}`, ...reason]
 }
 
 function missedLines({ points }: Coverage): readonly string[] {

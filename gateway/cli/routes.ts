@@ -9,7 +9,8 @@ export interface RoutesOptions {
   readonly json?: boolean
 }
 
-const HEADS = ['pattern', 'methods', 'access', 'to', 'limits', 'place'] as const
+/** What can be long stands last: a narrow terminal breaks it, and no other row is padded to its width. */
+const HEADS = ['pattern', 'methods', 'to', 'limits', 'place', 'access'] as const
 
 export function routes(given: string | undefined, options: RoutesOptions): void {
   const { snapshot } = loadForTools(configFile(given))
@@ -33,6 +34,6 @@ function cellsOf(row: RouteRow): readonly (readonly string[])[] {
   const to = row.upstream === null ? '-' : row.rewrite === null ? row.upstream : `${row.upstream} (${row.rewrite})`
   const proposed = row.proposed.map((group) => ({ ...group, access: `proposed: ${group.access}` }))
   return [...row.access, ...proposed].map(({ methods, access }, at) =>
-    at === 0 ? [row.pattern, methods, access, to, row.limits || '-', row.place] : ['', methods, access, '', '', ''],
+    at === 0 ? [row.pattern, methods, to, row.limits || '-', row.place, access] : ['', methods, '', '', '', access],
   )
 }

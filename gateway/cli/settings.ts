@@ -1,7 +1,7 @@
 /** What the environment and the command line say about how to run: checked here, once, with an error that says what to do. */
 
-import { existsSync } from 'node:fs'
-import { startupError } from '../node/startup-error.ts'
+import { existsSync, writeFileSync } from 'node:fs'
+import { startupError, usageError } from '../node/startup-error.ts'
 
 const DEFAULT_CONFIG = 'config/gateway.yaml'
 /** Where `init` writes it. */
@@ -20,4 +20,13 @@ export function portOverride(): number | null {
   const port = Number(text)
   if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port
   throw startupError(`PORT is ${JSON.stringify(text)}, and must be a number from 1 to 65535.`)
+}
+
+/** Writes a file that somebody named. With `wx` it must not be there. */
+export function writeOutput(file: string, text: string, flag: 'w' | 'wx' = 'w'): void {
+  try {
+    writeFileSync(file, text, { flag })
+  } catch (error) {
+    throw usageError(`${file} cannot be written: ${(error as NodeJS.ErrnoException).code}.`, error)
+  }
 }

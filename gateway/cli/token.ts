@@ -109,7 +109,7 @@ function ownerOf({ people }: GatewayConfig, name: string, { owner, roles }: Pers
 }
 
 async function settle(opened: Opened, name: string, person: Person): Promise<TestPerson> {
-  const { id = name, email, emailVerified, roles, mfa, signedIn } = person
+  const { id = name, email, emailVerified, roles, mfa, signedIn = 0 } = person
   const settled: TestPerson = {
     id,
     email: email ?? `${name}@people.invalid`,

@@ -5,7 +5,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compile } from './compile.ts'
-import { formatIssues, mask, nearest } from './issues.ts'
+import { formatIssues, nearest } from './issues.ts'
+import { mask } from './mask.ts'
 import { reachOf } from './network.ts'
 import { parsePolicy } from './parse.ts'
 
@@ -50,7 +51,7 @@ describe('hostile YAML', () => {
     ['an alias', `${POLICY}trust: *t`, 'alias'],
     ['a tag', `${POLICY}trust: !!seq []`, ''],
     ['a tag of its own', `${POLICY}trust: !js/function []`, 'tags are not available'],
-    ['a second document', `${POLICY}---\nversion: 1`, 'multiple documents'],
+    ['a second document', `${POLICY}---\nversion: 1`, 'several documents'],
     [
       'an issuer by our own name',
       `${POLICY}tokens: { postern: { issuer: "https://ci.example.com", audience: x } }`,
@@ -183,8 +184,56 @@ describe('warnings and errors of meaning', () => {
 describe('printing', () => {
   test('[FR-025] passwords and literals beside the name of a secret are hidden, references are not', () => {
     expect(mask('  database: postgres://app:hunter2@db/app')).toBe('  database: postgres://app:*******@db/app')
-    expect(mask('{ secret: "hunter2", x: 1 }')).toBe('{ secret: "********, x: 1 }')
+    expect(mask('{ secret: "hunter2", x: 1 }')).toBe('{ secret: "*******", x: 1 }')
     expect(mask('  secret: ${env:POSTERN_SECRET}')).toBe('  secret: ${env:POSTERN_SECRET}')
+  })
+
+  test.each([
+    'secrets: [aaa, S3CRET]',
+    'store: { secret: "a, b S3CRET", databse: x }',
+    'store: { databse: x, secret: a#S3CRET }',
+    'store: { secert: S3CRET }',
+    'introspection: { clientSecret: "a\\"b S3CRET" }',
+    'secret: { x: S3CRET }',
+    'secret: "${env:A} S3CRET"',
+    'database: postgres://app:a/b@S3CRET@db/app',
+    'database: "postgres://app:${env:A}S3CRET@db/app"',
+    'database: postgres://db/app?user=app&password=S3CRET',
+    'database: app:S3CRET@db/app',
+    'redis: //:S3CRET@redis',
+    'a: http://S3CRET@127.0.0.1:9000',
+    'keys: [{ kty: oct, k: S3CRETS3CRETS3CRET, foo: 1 }]',
+  ])('[FR-045] of %s the secret is hidden, whatever else is wrong with the line', (line) => {
+    expect(mask(line)).not.toContain('S3CRET')
+    expect(mask(line)).toHaveLength(line.length)
+    expect(mask(line)).toContain(line.slice(0, line.indexOf(':') + 1))
+  })
+
+  test('[FR-045] what stands beside a secret is shown', () => {
+    expect(mask('{ secret: abc, databse: x }')).toBe('{ secret: ***, databse: x }')
+    expect(mask('{ secrets: [abc, "${env:B}"], databse: x }')).toBe('{ secrets: [***, "${env:B}"], databse: x }')
+    expect(mask('  secret: abc # of old')).toBe('  secret: *** # of old')
+    expect(mask('  api: { url: "http://10.0.0.1:8000", health: /x }')).toBe(
+      '  api: { url: "http://10.0.0.1:8000", health: /x }',
+    )
+    expect(mask('  database: postgres://app:${env:PASSWORD}@db/app')).toBe(
+      '  database: postgres://app:${env:PASSWORD}@db/app',
+    )
+  })
+
+  test('[FR-045] what would move a terminal is printed as a sign', () => {
+    const found = problems(`${POLICY}"lo\\e]0;x\\agin": {}\n"\x1b[31m": {}\n`)
+    expect(found).toContain('unknown key `lo�]0;x�gin`')
+    expect(found).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
+  })
+
+  test.each([
+    ['UTF-16', Buffer.from(`\uFEFF${POLICY}`, 'utf16le')],
+    ['Latin-1', Buffer.from(`${POLICY}# café`, 'latin1')],
+  ])('[FR-045] a file in %s is told as that, and read no further', (_, bytes) => {
+    const found = problems(bytes.toString('utf8'))
+    expect(found).toContain('this is not UTF-8 text')
+    expect(found.match(/cure:/g)).toHaveLength(1)
   })
 
   test('[FR-045] a hundred mistakes are printed, and the others are counted', () => {

@@ -105,6 +105,7 @@ function explainOne(issue: ZodIssue, base: Path, scene: Scene): Issue[] {
       return at({ message: sizeTrouble(issue, value), cure: expected })
     case 'invalid_type':
       if (value === undefined) return at(missing(path, expected))
+      if (typeof value === 'string' && issue.expected === 'string') return at(absent(value))
       if (issue.message.startsWith('expected'))
         return at({ message: `${issue.message}, found ${kindOf(value)}`, cure: expected })
       return at({
@@ -125,6 +126,14 @@ function missing(path: Path, expected: string): Trouble {
     message: `the key \`${key}${MISSING}`,
     cure: expected === '' ? `add \`${key}\`` : expected,
     isAboutKey: true,
+  }
+}
+
+/** The file has text there, and it was taken away: an optional reference that is unset. */
+function absent(reference: string): Trouble {
+  return {
+    message: `${reference} is not set, and this key cannot be absent`,
+    cure: 'set the variable, or write the value',
   }
 }
 

@@ -155,6 +155,11 @@ tests:
     expect(found).toContain('the variable ORIGIN is not set')
     expect(found.match(/^config/gm)).toHaveLength(1)
   })
+
+  test('[FR-045] a value that may not be absent, and is by an optional reference, is told as that', () => {
+    const found = problems({}, MAIN.replace('http://localhost:8080', '"${env:ORIGIN?}"').replace(/^include.*\n/m, ''))
+    expect(found).toContain('${env:ORIGIN?} is not set, and this key cannot be absent')
+  })
 })
 
 describe('without its secrets', () => {

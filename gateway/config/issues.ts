@@ -1,5 +1,7 @@
 /** What is wrong with a policy file: where, what was expected, and the cure. Printed with the offending line, never with a secret. */
 
+import { mask } from './mask.ts'
+
 export type Path = readonly (string | number)[]
 
 export interface Issue {
@@ -144,31 +146,25 @@ function formatIssue(issue: Issue, paint: Paint, severity: 'error' | 'warning' =
   const from = column + length > SOURCE_CHARS_MAX ? Math.max(0, column - 1 - CHARS_BEFORE) : 0
   const head = from > 0 ? '...' : ''
   const tail = source.length > from + SOURCE_CHARS_MAX ? '...' : ''
-  const shown = `${head}${source.slice(from, from + SOURCE_CHARS_MAX)}${tail}`
+  const shown = clean(`${head}${source.slice(from, from + SOURCE_CHARS_MAX)}${tail}`)
   const at = column - 1 - from + head.length
   const caret = '^'.repeat(Math.max(1, Math.min(length, shown.length - tail.length - at)))
-  const lines = [`${paint('place', place)}  ${label}${paint(severity, `${where}${message}`)}`]
+  const lines = [`${paint('place', place)}  ${label}${paint(severity, clean(`${where}${message}`))}`]
   if (source !== '') lines.push(`${paint('quiet', `  ${number} |`)} ${shown}`)
   if (source !== '') lines.push(`${paint('quiet', `  ${gutter} |`)} ${' '.repeat(at)}${paint('caret', caret)}`)
-  if (cure !== '') lines.push(`  ${paint('quiet', 'cure:')} ${cure.replaceAll('\n', '\n  ')}`)
+  if (cure !== '') lines.push(`  ${paint('quiet', 'cure:')} ${clean(cure).replaceAll('\n', '\n  ')}`)
   return lines.join('\n')
 }
 
 const SOURCE_CHARS_MAX = 160
 const CHARS_BEFORE = 80
 
-/** A line as it may be printed: passwords in URLs and literals beside a secret's name are hidden, references are not. */
-export function mask(line: string): string {
-  return line.replace(URL_PASSWORD, hide).replace(NAMED_SECRET, hide)
+/** What moves a terminal is shown as a sign: a policy may be somebody else's proposal. */
+function clean(text: string): string {
+  return text.replace(CONTROLS, '�')
 }
 
-const URL_PASSWORD = /(?<=:\/\/[^\s/:@]*:)(?!\$\{)[^\s/@]+(?=@)/g
-const NAMED_SECRET = /(?<=(?:secret|password)s?["']?\s*:\s*["'[]*)(?!\s|["'[]|\$\{)[^\s,}\]#]+/gi
-
-/** As many characters as before, so that the caret still points where it did. */
-function hide(secret: string): string {
-  return '*'.repeat(secret.length)
-}
+const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g
 
 /** The known word nearest to a misspelt one, or null when none is near. */
 export function nearest(word: string, known: readonly string[]): string | null {

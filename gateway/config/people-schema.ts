@@ -58,7 +58,10 @@ const Person = z.strictObject({
     .boolean()
     .default(false)
     .meta({ description: 'Showed a second factor.', examples: [true] }),
-  signedIn: Ago.prefault('0s ago').meta({ description: 'When this person signed in.', examples: ['2m ago'] }),
+  signedIn: Ago.optional().meta({
+    description: 'When this person signed in. Absent: just now; of another issuer’s token: it does not say.',
+    examples: ['2m ago'],
+  }),
   with: z
     .enum(['session', 'token'])
     .default('session')

@@ -107,6 +107,11 @@ describe('two ways to one path of an upstream', () => {
     expect(problems({ '/a/**': path, '/c/**': { ...path, stripPrefix: '/c' } })).toContain('in another way')
   })
 
+  test('[FR-041] a condition on the host is not the same on another host, though it is written alike', () => {
+    const here = { to: 'up', access: { when: 'request.host == "a.test"' } }
+    expect(problems({ 'a.test/**': here, 'b.test/**': here })).toContain('in another way')
+  })
+
   test('[FR-041] letters are folded where the upstream may, and not where it reads paths literally', () => {
     const routes = { '/admin/**': admin, 'api.test/Admin/**': open }
     expect(problems(routes)).toContain('reaches paths')
@@ -121,6 +126,13 @@ describe('two ways to one path of an upstream', () => {
     })
     expect('warnings' in result && formatIssues(result.warnings)).toContain('reaches paths of `http://127.0.0.1:9000`')
   })
+})
+
+test('[FR-041] whatever a rewrite puts together, the canonicalizer judges it as a whole', () => {
+  expect(swapPrefix('/a/x', { strip: '/a', add: '/v2' })).toBe('/v2/x')
+  for (const add of ['/..', '/.', '/v2/%2e%2e', '/v%5c', '/v#', '/%61', '/']) {
+    expect(swapPrefix('/a/x', { strip: '/a', add }), add).toBeNull()
+  }
 })
 
 const segment = fc.constantFrom('a', 'b', ':x', '*')

@@ -7,7 +7,7 @@ import { segmentsOf } from '../http/prefix.ts'
 import { parseTarget } from '../http/target.ts'
 import { Refusal } from '../model.ts'
 import type { CompiledRoutes, RouteEntry } from '../route/compile.ts'
-import { covers, type PathSet, type Pattern, type Segment, segmentKey, shapeOf } from '../route/pattern.ts'
+import { covers, foldCase, type PathSet, type Pattern, type Segment, segmentKey, shapeOf } from '../route/pattern.ts'
 import { eachOverlap, emptyNode, intersect, nodeFor } from '../route/trie.ts'
 import type { AccessByMethod, Upstream } from '../rules.ts'
 import { isAllDenied } from './access.ts'
@@ -192,7 +192,7 @@ function folded(reach: Reach): Reach {
 }
 
 function fold({ segments, isTail }: PathSet): PathSet {
-  const folded = segments.map((segment) => segment?.toLowerCase() ?? null)
+  const folded = segments.map((segment) => (segment === null ? null : foldCase(segment)))
   // `/` with `/v2` put in front is `/v2/`, which many routers read as `/v2`.
   if (!isTail && folded.length > 1 && folded.at(-1) === '') folded.pop()
   return { segments: folded, isTail }

@@ -5,7 +5,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, visit } from 'yaml'
-import { type Issue, mask, type Path, type Place, type Placed, type Places, pathKey } from './issues.ts'
+import { type Issue, type Path, type Place, type Placed, type Places, pathKey } from './issues.ts'
+import { mask } from './mask.ts'
 
 export interface YamlFile {
   readonly tree: unknown
@@ -67,6 +68,12 @@ export function readYaml(
 
   if (text.length > CHARS_MAX) {
     report({ line: 1, column: 1, length: 1 }, 'the policy is larger than 4 MiB', 'keep it smaller')
+    return { issues }
+  }
+  const foreign = lines.findIndex((line) => NOT_TEXT.test(line))
+  if (foreign >= 0) {
+    const column = lines[foreign]!.search(NOT_TEXT) + 1
+    report({ line: foreign + 1, column, length: 1 }, 'this is not UTF-8 text', 'save the file as UTF-8')
     return { issues }
   }
   const long = lines.findIndex((line) => line.length > LINE_CHARS_MAX)
@@ -160,6 +167,9 @@ export function readYaml(
   return issues.length > 0 ? { issues } : { tree, places: { ...from, at: places } }
 }
 
+/** What stands for bytes that are not UTF-8; UTF-16 and binary files hold a NUL soon. */
+const NOT_TEXT = /[\0\uFFFD]/
+
 const IMPLIED_TAG = /^tag:yaml\.org,2002:(?:map|seq|str|int|float|bool|null)$/
 
 /** The line with quoted text and comments blanked, each character in its place. */
@@ -185,6 +195,7 @@ function nestingOf(lines: readonly string[]): number {
 const INDENTED = /^(?: {512}|(?: *[-?:] +){64})/
 
 function yamlMessage(message: string): string {
+  if (message.startsWith('Source contains multiple documents')) return 'there are several documents in the file'
   return `not valid YAML: ${message.split('\n')[0]!.replace(/^./, (first) => first.toLowerCase())}`
 }
 

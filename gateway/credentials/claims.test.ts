@@ -76,6 +76,26 @@ describe('claims of the author’s own', () => {
   })
 })
 
+test('[FR-039] a list of names that holds something else is missing as a whole, so that `not` never reads half of it', () => {
+  const reader = claimReader({
+    name: 'ci',
+    issuer: 'https://ci.example.com',
+    claims: { ...PATHS, groups: 'groups', more: {} },
+    roles: [],
+    mfa: NO_MFA,
+  })
+  const read = (value: unknown) => {
+    const claims = { sub: 'job-7', exp: NOW_MS / 1000, groups: value, scope: value }
+    const { groups, scopes } = reader.principalOf({ claims, kid: null } as unknown as ForeignClaims, null)
+    return { groups, scopes }
+  }
+  for (const odd of [{ name: 'contractors' }, 7, true, ['contractors']]) {
+    expect(read(['reader', odd]), JSON.stringify(odd)).toEqual({ groups: [], scopes: [] })
+  }
+  const kept = ['reader', 'x']
+  expect(read(['reader', null, '', 'x'])).toEqual({ groups: kept, scopes: kept })
+})
+
 describe('a second factor', () => {
   const mfa = { amr: ['mfa', 'otp'], acr: ['gold'] }
   const rows: readonly (readonly [string, object, typeof NO_MFA | typeof mfa, boolean])[] = [

@@ -69,7 +69,7 @@ export function claimReader(settings: ClaimSettings): ClaimReader {
         name: displayName,
         roles: textsOf(claimAt(claims, paths.roles)).filter((role) => conferrable.has(role)),
         scopes: scopesOf(claimAt(claims, paths.scopes)),
-        groups: textsOf(at(claims, paths.groups)),
+        groups: namesIn(at(claims, paths.groups)),
         claims: claimsOf(claims, more),
         sessionId: null,
         tokenId: tokenIdOf(claims),
@@ -147,9 +147,15 @@ function isClaimValue(value: unknown): value is ClaimValue {
   return typeof value === 'boolean'
 }
 
+/** A list with a number or an object in it names something that we cannot read: then it is missing as a whole, like every claim. */
+function namesIn(value: unknown): readonly string[] {
+  const isReadable = Array.isArray(value) && value.every((item) => item === null || typeof item === 'string')
+  return isReadable ? textsOf(value) : []
+}
+
 /** RFC 6749 §3.3, or a list as some issuers write it. */
 function scopesOf(value: unknown): readonly string[] {
-  return textsOf(typeof value === 'string' ? value.split(' ') : value)
+  return namesIn(typeof value === 'string' ? value.split(' ') : value)
 }
 
 function timeOf(seconds: unknown): number | null {

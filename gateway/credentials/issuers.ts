@@ -52,10 +52,19 @@ export interface TokenIssuer {
 
 export interface TokenIssuers {
   readonly all: readonly TokenIssuer[]
+  /** By all that its entry says. */
+  readonly opened: ReadonlyMap<string, OpenIssuer>
   /** Reads what must be fetched. Resolves when each has answered or used up its time. */
   start(): Promise<void>
   status(): readonly (KeyStatus & { readonly name: string })[]
-  close(): void
+  /** Nothing is read in the background any more, but for what the others took over. */
+  close(next?: TokenIssuers): void
+}
+
+export interface OpenIssuer {
+  readonly issuer: TokenIssuer
+  /** Null where none are needed. */
+  readonly keys: Keys | null
 }
 
 export interface IssuerDeps {
@@ -71,26 +80,42 @@ const REVOKED = Object.freeze(new Refusal('token.revoked'))
 const SUBJECT = Object.freeze(new Refusal('token.subject'))
 const UNAVAILABLE = Object.freeze(new Refusal('credential.unavailable'))
 
-/** Rejects when keys that stand in the policy cannot verify anything. */
-export async function openTokenIssuers(entries: readonly IssuerSettings[], deps: IssuerDeps): Promise<TokenIssuers> {
-  const opened = await Promise.all(entries.map((settings) => openIssuer(settings, deps)))
-  const fetched = opened.flatMap(({ issuer, keys }) => (keys === null ? [] : [{ name: issuer.name, keys }]))
+/**
+ * Those of `before` whose entry is the same are taken over with all they know: one that is down now keeps its keys, and a key
+ * that it loses is missed. Rejects when keys that stand in the policy cannot verify anything.
+ */
+export async function openTokenIssuers(
+  entries: readonly IssuerSettings[],
+  deps: IssuerDeps,
+  before: TokenIssuers | null = null,
+): Promise<TokenIssuers> {
+  const opened = new Map<string, OpenIssuer>()
+  const strange: OpenIssuer[] = []
+  for (const settings of entries) {
+    const text = JSON.stringify(settings)
+    const known = before?.opened.get(text)
+    const one = known ?? (await openIssuer(settings, deps))
+    opened.set(text, one)
+    if (known !== undefined) continue
+    strange.push(one)
+    // Nobody watched over its keys until now, so what they vouched for in an earlier life of this entry may be lost.
+    if (before !== null) deps.credentials.dropVerifier(one.issuer.forJwts.scope.verifier)
+  }
+  const all = [...opened.values()]
   return {
-    all: opened.map(({ issuer }) => issuer),
+    all: all.map(({ issuer }) => issuer),
+    opened,
     async start() {
-      await Promise.all(fetched.map(({ keys }) => keys.start()))
+      await Promise.all(strange.map(({ keys }) => keys?.start()))
     },
-    status: () => fetched.map(({ name, keys }) => ({ name, ...keys.status() })),
-    close() {
-      for (const { keys } of fetched) keys.close()
+    status: () => all.flatMap(({ issuer: { name }, keys }) => (keys === null ? [] : [{ name, ...keys.status() }])),
+    close(next) {
+      for (const [text, { keys }] of opened) if (next?.opened.has(text) !== true) keys?.close()
     },
   }
 }
 
-async function openIssuer(
-  settings: IssuerSettings,
-  deps: IssuerDeps,
-): Promise<{ readonly issuer: TokenIssuer; readonly keys: Keys | null }> {
+async function openIssuer(settings: IssuerSettings, deps: IssuerDeps): Promise<OpenIssuer> {
   const { name, issuer, introspection } = settings
   const rules: ForeignRules = {
     issuer,

@@ -44,7 +44,7 @@ for (const [text, because] of elsewhere) {
   })
 }
 
-for (const text of ['/', '/books', '/books?q=1&next=//evil.example', '/a/b%20c', '/books/?']) {
+for (const text of ['/', '/books', '/books?q=1&next=//evil.example', '/a/b%20c', '/books/?', '/git/a%2Fb?x=%2F']) {
   test(`[FR-019] a sign-in leads back to ${text}`, () => {
     expect(safeReturn(text)).toBe(text)
   })

@@ -41,11 +41,14 @@ export async function accountReturn(sealer: Sealer, nowMs: number): Promise<stri
  * somebody's choosing: `//evil` and `/\evil` are other sites to a browser (WHATWG URL §4.4).
  */
 export function safeReturn(text: string): string | null {
-  const target = parseTarget(text)
+  const target = parseTarget(text, true) // some routes keep an encoded slash; the others refuse it when it comes
   if (target instanceof Refusal) return null
   const { path, query, readings } = target
-  if (path.startsWith('//')) return null
+  if (OTHER_SITE.test(path)) return null
   // Our pages are not returned to, a sign-out page least of all; nor is what some reader would take for one.
   if (isOwnPath(path) || readings.some(isOwnPath)) return null
   return path + query
 }
+
+/** Decoded once more, an encoded slash in front is one too. */
+const OTHER_SITE = /^\/(?:\/|%2f)/i

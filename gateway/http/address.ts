@@ -28,6 +28,9 @@ function normalize(text: string): string | null {
   if (!text.includes(':')) return null
   const zone = text.indexOf('%')
   const bare = zone < 0 ? text : text.slice(0, zone)
+  const tail = bare.slice(bare.lastIndexOf(':') + 1)
+  // The library reads octal and hexadecimal there, and `::10.0.0.1` as if it were mapped (RFC 4291 §2.5.5.1: it is another address).
+  if (tail.includes('.') && (!isV4(tail) || bare === `::${tail}`)) return null
   if (!ipaddr.IPv6.isValid(bare)) return null
   const address = ipaddr.IPv6.parse(bare)
   return address.isIPv4MappedAddress() ? address.toIPv4Address().toString() : address.toRFC5952String()

@@ -40,7 +40,7 @@ export function readOtherwise(path: string, canonicalPath: (text: string) => str
 }
 
 /** What one of the readers would change. Escapes of other bytes are data to every server, and so is the case of their digits. */
-const PECULIAR = /(?<!%|%[0-9A-Fa-f])[A-Z]|;|\/\/|\/$|\.(?:\/|$)|%(?:2[035]|3[BbF])/
+const PECULIAR = /(?<!%|%[0-9A-Fa-f])[A-Z]|;|\/\/|\/$|\.(?:\/|$)|%(?:2[035]|3[BbFf])/
 const ONLY_UPPER_CASE = /^(?:\/[A-Za-z0-9_~!$&'()*+,=:@-]+(?:\.+[A-Za-z0-9_~!$&'()*+,=:@-]+)*)+$/
 
 const READERS: readonly ((path: string) => string)[] = [collapse, dropParameters, decodeAgain, trim, fold]

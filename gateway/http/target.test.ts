@@ -161,6 +161,7 @@ const ambiguous = [
   ['/a%2520b', ['/a%20b']],
   ['/100%25', []],
   ['/a%3Fb', ['/a']],
+  ['/a%3fb', ['/a']],
   ['/a%23b', ['/a']],
   ['/A/', ['/A', '/a/', '/a']],
   ['/API;x//Auth./', ['/API//Auth./', '/API/Auth', '/api/auth', '/api;x/auth']],

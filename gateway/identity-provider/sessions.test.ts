@@ -341,3 +341,13 @@ test('[FR-040] an impersonated session is not extended past its hour, and over a
   expect(principalIn(await long.ask(NOW_MS + 3_600_000))).toBeNull()
   expect(long.state.extensions).toEqual([])
 })
+
+test('[FR-040] whoever acts in another’s name has shown no second factor and no sign-in, whatever the row says', async () => {
+  const shown = { ...ROW, methods: ['pwd', 'otp'] }
+  expect(principalIn(await stage(shown).ask(NOW_MS))).toMatchObject({
+    hasSecondFactor: true,
+    authenticatedAtMs: NOW_MS,
+  })
+  const borrowed = principalIn(await stage({ ...shown, impersonatorId: 'u_9' }).ask(NOW_MS))
+  expect(borrowed).toMatchObject({ subject: 'u_1', hasSecondFactor: false, authenticatedAtMs: null })
+})

@@ -196,6 +196,7 @@ export function createSessions(deps: {
 
 function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Principal {
   const { user } = row
+  const isTheirs = row.impersonatorId === null // whatever else the row says (SECURITY rule 15)
   return Object.freeze<Principal>({
     kind: 'user',
     credential: 'session',
@@ -212,9 +213,9 @@ function principalOf(row: SessionRow, issuer: string, expiresAtMs: number): Prin
     sessionId: row.id,
     tokenId: null,
     keyId: null,
-    authenticatedAtMs: row.authenticatedAtMs,
+    authenticatedAtMs: isTheirs ? row.authenticatedAtMs : null,
     methods: Object.freeze(row.methods),
-    hasSecondFactor: row.impersonatorId === null && hasSecondFactor(row.methods),
+    hasSecondFactor: isTheirs && hasSecondFactor(row.methods),
     expiresAtMs,
   })
 }

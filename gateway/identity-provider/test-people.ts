@@ -27,6 +27,8 @@ export interface TestPeople {
   jwtOf(sessionToken: string): Promise<string>
 }
 
+const FACTS = ['email', 'emailVerified', 'name'] as const
+
 export function createTestPeople(
   auth: Auth,
   context: AuthContext,
@@ -42,13 +44,14 @@ export function createTestPeople(
         throw new RangeError(`${email} belongs to the user ${holder.user.id} here, and not to ${id}`)
       }
       const facts = { email: email.toLowerCase(), emailVerified, name }
-      if ((await internalAdapter.findUserById(id)) !== null) await internalAdapter.updateUser(id, facts)
-      else {
+      // What is written may end the sessions of this person, so what is the same is not.
+      const known = (await internalAdapter.findUserById(id)) as (typeof facts & { readonly role?: unknown }) | null
+      if (known === null) {
         const now = new Date(nowMs())
         const data = { id, ...facts, createdAt: now, updatedAt: now }
         await adapter.create({ model: 'user', data, forceAllowId: true })
-      }
-      await users.setRoles(id, roles)
+      } else if (FACTS.some((fact) => known[fact] !== facts[fact])) await internalAdapter.updateUser(id, facts)
+      if (known?.role !== roles.join(',')) await users.setRoles(id, roles)
     },
     async signIn({ id, methods, authenticatedAtMs }) {
       const { token } = await internalAdapter.createSession(id)

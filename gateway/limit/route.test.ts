@@ -108,7 +108,7 @@ test('[FR-042] `per ip` is counted before anybody is known, and the rest once th
   const all = (await chargePrincipal(snapshot, counters, to, ada, head, ofAddress)) as Charged
   // One question for each of the two, however many limits.
   expect(asked).toHaveLength(2)
-  expect(asked[1]!.map(({ key }) => key)).toEqual(['/a 8/min per user http://books.test ada', '/a 6/min per route all'])
+  expect(asked[1]!.map(({ key }) => key)).toEqual(['/a 8/min per user ada', '/a 6/min per route all'])
   expect(all.leases).toBe(ofAddress.leases)
 })
 
@@ -119,12 +119,18 @@ const callers: readonly (readonly [LimitScope, string, Authentication, string])[
     as({ principal: principalOf('ada', { credential: 'key', keyId: 'k1' }) }),
     'ada',
   ],
-  ['user', 'a session counts as its user', ada, 'ada'],
+  ['user', 'a session counts as its user', ada, 'per user ada'],
   [
     'user',
     'the same name of another issuer is somebody else',
-    as({ principal: principalOf('ada', { issuer: 'x' }) }),
-    'x',
+    as({ principal: principalOf('ci:ada', { issuer: 'x', source: 'ci' }) }),
+    'per user ci:ada',
+  ],
+  [
+    'user',
+    'a user of ours is one, whether they or an issuer with `subjects: local` say so',
+    as({ principal: principalOf('ada', { issuer: 'x', source: 'ci' }) }),
+    'per user ada',
   ],
   ['user', 'nobody counts by address', as({}), '192.0.2.7'],
   ['key', 'a key counts by itself', as({ principal: principalOf('ada', { credential: 'key', keyId: 'k1' }) }), 'k1'],

@@ -8,7 +8,7 @@ import { versionText } from '../config/include.ts'
 import type { Issue, Places } from '../config/issues.ts'
 import { formatIssues, type ParsedPolicy, parsePolicy, readPolicy } from '../config/parse.ts'
 import type { Snapshot } from '../snapshot.ts'
-import { startupError } from './startup-error.ts'
+import { startupError, usageError } from './startup-error.ts'
 
 export type Config = ParsedPolicy['config']
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -33,13 +33,21 @@ export interface Policy {
   readonly places: Places
   /** Absolute paths of the file and of those it includes. */
   readonly files: readonly string[]
+  /** Such paths as they are on the disk when it is called: files that `include` matches by then are among them. */
+  readonly listFiles: () => readonly string[]
 }
 
 /** A policy as tools see it: what is unset where they run is stood in for, so it must never be used to connect. */
-export interface ToolPolicy extends Omit<Policy, 'warnings'> {
+export interface ToolPolicy extends Omit<Policy, 'warnings' | 'listFiles'> {
   readonly warnings: readonly Issue[]
   /** Variables and files that the policy names and that are not there, each once. */
   readonly unset: readonly string[]
+}
+
+const READ_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'it is not readable for this user',
 }
 
 export function readPolicyFile(file: string): PolicyFile {
@@ -47,9 +55,9 @@ export function readPolicyFile(file: string): PolicyFile {
     return { text: readFileSync(file, 'utf8'), file }
   } catch (error) {
     const code = (error as { code?: unknown }).code
-    const why = code === 'ENOENT' ? 'there is no such file' : `${code}`
-    throw startupError(
-      `The policy file ${file} cannot be read: ${why}. Name one with --config or POSTERN_CONFIG.`,
+    const why = READ_ERRORS[String(code)] ?? `${code}`
+    throw usageError(
+      `The policy file ${file} cannot be read: ${why}. Name another, or write a first one: postern init.`,
       error,
     )
   }
@@ -68,7 +76,12 @@ export function loadPolicy({ text, file }: PolicyFile, env: Environment, overrid
     warnings: compiled.warnings.map((warning) => formatIssues([warning])),
     places: parsed.places,
     files: filesOf(file, parsed),
+    listFiles: () => [resolve(file), ...config.include.flatMap((glob) => listGlob(dirname(file), glob))],
   }
+}
+
+function listGlob(folder: string, glob: string): readonly string[] {
+  return globSync(glob, { cwd: folder }).map((path) => resolve(folder, path))
 }
 
 /** The policy or every mistake in it, without its secrets unless they must be there. */

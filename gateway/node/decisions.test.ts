@@ -28,7 +28,7 @@ const RECORD: AccessRecord = {
   credential: 'session',
   roles: [],
   scopes: [],
-  policy: 'p',
+  policy: 'f'.repeat(12),
   proposed: null,
   clientAddress: '127.0.0.1',
   reason: 'role.missing',
@@ -121,13 +121,15 @@ test('[FR-051] metrics name routes, classes and families alone, and counts of a 
   })
   metrics.count(RECORD)
   metrics.count({ ...RECORD, reason: 'role.other', proposed: 'would-allow' })
+  metrics.count({ ...RECORD, reason: 'role.other', proposed: 'would-refuse', policy: '0'.repeat(12) })
   metrics.count({ ...RECORD, status: 200, reason: null, route: null, path: '/somebody', subject: 'somebody' })
   const { contentType, text } = await metrics.scrape()
   expect(contentType).toMatch(/^text\/plain/)
   for (const line of [
-    'postern_requests_total{route="/a b/**",status="4xx",reason="role"} 2',
+    'postern_requests_total{route="/a b/**",status="4xx",reason="role"} 3',
     'postern_requests_total{route="",status="2xx",reason="none"} 1',
     'postern_proposals_total{route="/a b/**",verdict="would-allow"} 1',
+    'postern_proposals_total{route="/a b/**",verdict="would-refuse"} 0',
     'postern_policy_reloads_total{outcome="done"} 2',
     'postern_policy_reloads_total{outcome="refused"} 1',
     `postern_policy_info{sha256="${'f'.repeat(64)}"} 1`,
@@ -135,7 +137,7 @@ test('[FR-051] metrics name routes, classes and families alone, and counts of a 
     'postern_open_exchanges 3',
     'postern_revocation_sequence 7',
     'postern_revocation_log_age_seconds 0.5',
-    'postern_request_duration_seconds_count 3',
+    'postern_request_duration_seconds_count 4',
   ]) {
     expect(text).toContain(`${line}\n`)
   }

@@ -1,10 +1,11 @@
 /** One JSON line per finished exchange, and nothing that a log must not hold. */
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, read, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, expect, test } from 'vitest'
 import { startUpstream } from '../../upstream-mock/server.ts'
 import type { AccessRecord } from '../model.ts'
@@ -98,4 +99,27 @@ test('[FR-001] a gateway whose log is read no more still ends when it is told to
   for (let at = 0; at < 100; at += 1) await fetch(`http://localhost:${port}/nowhere`)
   child.kill('SIGTERM')
   expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test('[FR-019] where nobody reads the log for a while, what waits is bounded, and what was lost is counted', async () => {
+  const pipe = join(folder, 'stalled')
+  execFileSync('mkfifo', [pipe])
+  const fd = openSync(pipe, constants.O_RDWR)
+  try {
+    const journal = jsonJournal(fd, 256 * 1024)
+    for (let at = 0; at < 10_000; at++) journal.note(`${at} ${'x'.repeat(200)}`)
+    const chunk = Buffer.alloc(64 * 1024)
+    let text = ''
+    while (!/lines of this log were lost/.test(text)) {
+      const { bytesRead } = await promisify(read)(fd, chunk, 0, chunk.length, null)
+      text += chunk.toString('latin1', 0, bytesRead)
+    }
+    const notes = text.split('\n').filter((line) => /"note":"\d+ x/.test(line))
+    const lost = Number(/"note":"(\d+) lines of this log/.exec(text)![1])
+    expect(notes.length).toBeGreaterThan(500)
+    expect(notes.length + lost).toBe(10_000)
+    expect(text.length).toBeLessThan(1024 * 1024)
+  } finally {
+    closeSync(fd)
+  }
 })

@@ -16,16 +16,33 @@ export interface NodeJournal extends Journal {
 const BUFFER_BYTES = 8 * 1024
 const FLUSH_MS = 1_000
 const LAST_FLUSH_MS = 1_000
+/** Lines that wait for a reader: some seconds of full load. What comes on top of them is lost, and counted. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024
 
 /** JSON lines. `fileDescriptor` is 1, standard output, unless a test reads elsewhere. */
-export function jsonJournal(fileDescriptor = 1): NodeJournal {
-  const destination = pino.destination({ dest: fileDescriptor, sync: false, minLength: BUFFER_BYTES })
-  // A reader that went away must not end the gateway.
+export function jsonJournal(fileDescriptor = 1, waitingBytesMax = WAITING_BYTES_MAX): NodeJournal {
+  const destination = pino.destination({
+    dest: fileDescriptor,
+    sync: false,
+    minLength: BUFFER_BYTES,
+    maxLength: waitingBytesMax,
+  })
+  // A reader that went away must not end the gateway, and one that stalls must not fill its memory.
   destination.on('error', () => {})
+  let lost = 0
+  destination.on('drop', () => {
+    lost += 1
+  })
   const logger = pino(
     { base: null, timestamp: false, formatters: { level: (label) => ({ level: label }) } },
     destination,
   )
+  destination.on('drain', () => {
+    if (lost === 0) return
+    const note = `${lost} lines of this log were lost, for nobody read it fast enough`
+    lost = 0
+    logger.warn({ at: new Date().toISOString(), note })
+  })
   setInterval(() => destination.flush(), FLUSH_MS).unref()
   return {
     // One line of every exchange: put together here, at a fifth of what the logger's own serializer costs.

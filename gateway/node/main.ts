@@ -19,7 +19,7 @@ import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
 import { watchPolicy } from './policy-watch.ts'
 import { relaySweep } from './relay-sweep.ts'
-import { checkTests, nameOf, type Reloaded, reloader } from './reload.ts'
+import { checkTests, isReadAgain, nameOf, type Reloaded, reloader } from './reload.ts'
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
 import { isStartupError, startupError } from './startup-error.ts'
@@ -104,11 +104,13 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       exchanges.redecide()
       current.pools.keep(originsOf(policy.snapshot))
       metrics.policyChanged(before.config, policy.config)
-      watch?.follow(policy.files)
+      watch?.follow(policy.listFiles)
     },
   })
   const watch =
-    options.isWatched === true ? watchPolicy(opened.policy.files, () => void reloads.reload(), unwatched) : null
+    options.isWatched === true && isReadAgain(options.policy.file)
+      ? watchPolicy(opened.policy.listFiles, () => void reloads.reload(), unwatched)
+      : null
   const { pools, sweep, upgraded } = source.current
   sweep.add(exchanges)
   const server = createGatewayServer(source)
@@ -119,7 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       : createAdminServer({ listen: config.admin.listen, source, journal, deps: adminDeps(opened, views, journal) })
   const close = async () => {
     await watch?.close()
-    await reloads.idle()
+    await reloads.close()
     await Promise.all([closeServer(server, upgraded), admin?.close()])
     sweep.stop()
     exchanges.close()
@@ -148,7 +150,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 
   function unwatched(error: unknown): void {
     const why = error instanceof Error ? error.message : String(error)
-    journal.note(`the policy's folder cannot be watched: ${why}. Send SIGHUP after each change.`)
+    journal.note(
+      `the policy's folder cannot be watched: ${why}. A change is found a little later, or at once with SIGHUP.`,
+    )
   }
 }
 

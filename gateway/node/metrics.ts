@@ -127,11 +127,13 @@ export function openMetrics(readings: Readings): Metrics {
 
   return {
     count(record) {
-      const { route, status, reason, proposed, durationMs } = record
+      const { route, status, reason, policy, proposed, durationMs } = record
       const key = `${classOf(status)} ${familyOf(reason)} ${route ?? ''}`
       requests.set(key, (requests.get(key) ?? 0) + 1)
       duration.observe(durationMs / 1000)
       if (proposed === null || route === null) return
+      // What began before a reload was asked of another proposal.
+      if (!readings.policy().version.startsWith(policy)) return
       let counts = proposals.get(route)
       if (counts === undefined) {
         counts = { same: 0, 'would-allow': 0, 'would-refuse': 0, unknown: 0 }

@@ -110,7 +110,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     const { sessions, keys, revocations, assertions, sealer } = identity
     // A command serves nobody, so it asks no issuer for its keys.
     const accepted = options.isCommand === true ? {} : config.tokens
-    const issuers = await tokenSuccession(accepted, (tokens) => openTokens(tokens, identity, fault))
+    const issuers = await tokenSuccession(accepted, (tokens, before) => openTokens(tokens, identity, fault, before))
     opened.push(() => issuers.close())
     const tokens = issuers.current.verifier
     const ports: Ports = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }

@@ -1,13 +1,14 @@
 /** What is on the disk comes into force by itself, however it was put there, or when a signal says so; what is broken does not. */
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { startUpstream } from '../../upstream-mock/server.ts'
 import { freePort } from '../test/support/ports.ts'
+import { watchPolicy } from './policy-watch.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-watch-'))
 const WAIT_MS = 15_000
@@ -152,4 +153,78 @@ test('[FR-046] SIGHUP reads everything again, what the policy only refers to inc
     expect(child.exitCode).toBe(null)
   })
   await upstream.close()
+}, 60_000)
+
+test('[FR-046] a link further up that is turned, and a folder that was away for a while, bring the new policy', async () => {
+  const home = join(folder, 'released')
+  const release = (version: string, text: string) => {
+    mkdirSync(join(home, version), { recursive: true })
+    writeFileSync(join(home, version, 'gateway.yaml'), text)
+    symlinkSync(version, join(home, 'next'))
+    renameSync(join(home, 'next'), join(home, 'current'))
+  }
+  let port = 0
+  const first = (at: number) => {
+    port = at
+    release('v1', textOf(at, '/one'))
+  }
+  await serve('released-data', join(home, 'current', 'gateway.yaml'), first, async ({ status }) => {
+    expect(await status('/one')).toBe(502)
+    release('v2', textOf(port, '/two'))
+    await expect.poll(() => status('/two'), POLL).toBe(502)
+    rmSync(join(home, 'v2'), { recursive: true })
+    mkdirSync(join(home, 'v2'))
+    writeFileSync(join(home, 'v2', 'gateway.yaml'), textOf(port, '/three'))
+    await expect.poll(() => status('/three'), POLL).toBe(502)
+  })
+}, 60_000)
+
+test('[FR-046] a new folder with a file that `include` matches is found', async () => {
+  const home = join(folder, 'teams')
+  mkdirSync(join(home, 'teams', 'a'), { recursive: true })
+  const file = join(home, 'gateway.yaml')
+  const first = (at: number) => {
+    writeFileSync(file, `${textOf(at, '/one')}include: [teams/*/routes.yaml]\n`)
+    writeFileSync(join(home, 'teams', 'a', 'routes.yaml'), 'routes: { /a: { to: a, access: public } }\n')
+  }
+  await serve('teams-data', file, first, async ({ status }) => {
+    expect(await status('/a')).toBe(502)
+    mkdirSync(join(home, 'teams', 'b'))
+    writeFileSync(join(home, 'teams', 'b', 'routes.yaml'), 'routes: { /b: { to: a, access: public } }\n')
+    await expect.poll(() => status('/b'), POLL).toBe(502)
+  })
+}, 60_000)
+
+test('[FR-046] a policy that comes by a pipe is read once, and nothing waits for more of it', async () => {
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const first = (at: number) => void spawn('sh', ['-c', 'printf %s "$0" > "$1"', textOf(at, '/one'), pipe])
+  await serve('pipe-data', pipe, first, async ({ status, output, child }) => {
+    expect(await status('/one')).toBe(502)
+    child.kill('SIGHUP')
+    await expect.poll(output, POLL).toMatch(/gives its text once\. Restart this node/)
+    expect(await status('/one')).toBe(502)
+  })
+}, 60_000)
+
+test('[FR-046] a file is read when it has come to rest: half of one is no policy', async () => {
+  const file = join(folder, 'slow.yaml')
+  writeFileSync(file, 'one')
+  let reads = 0
+  const watched = watchPolicy(
+    () => [file],
+    () => {
+      reads += 1
+    },
+    (error) => expect(error).toBe(null),
+  )
+  await expect.poll(() => reads, POLL).toBe(1)
+  const beganAtMs = performance.now()
+  while (performance.now() - beganAtMs < 3_000) {
+    appendFileSync(file, 'a bit more')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  expect(reads).toBe(1)
+  await expect.poll(() => reads, POLL).toBe(2)
+  await watched.close()
 }, 60_000)

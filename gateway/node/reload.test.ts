@@ -165,3 +165,55 @@ test(
     ),
   30_000,
 )
+
+test('[FR-046] an address that only a proxy vouched for opens nothing any more when the proxy is not trusted', () =>
+  withGateway(
+    `${HEAD}trust: [127.0.0.1]\nroutes: { /api/chat: { to: up, access: { ip: 10.0.0.0/8 } } }\n`,
+    async (gateway) => {
+      const stream = await fetch(`${gateway.origin}/api/chat?message=a&events=10000&gapMs=20`, {
+        headers: { 'x-forwarded-for': '10.1.2.3' },
+      })
+      expect(stream.status).toBe(200)
+      const torn = stream.text().then(
+        () => false,
+        () => true,
+      )
+      const next = `${HEAD}trust: [192.0.2.1]\nroutes: { /api/chat: { to: up, access: { ip: 10.0.0.0/8 } } }\n`
+      expect((await gateway.put(next)).outcome).toBe('done')
+      expect(await gateway.recordOf(({ path }) => path === '/api/chat')).toMatchObject({ reason: 'policy.changed' })
+      expect(await torn).toBe(true)
+    },
+  ))
+
+test('[FR-046] a storm of signals makes one reload more, and a gateway that closes makes none', async () => {
+  const gateway = await startTestGateway({ policy: POLICY, upstreamUrl: 'http://127.0.0.1:9' })
+  const asked = Array.from({ length: 1_000 }, () => gateway.reload())
+  expect(new Set(asked).size).toBe(1)
+  expect((await asked[0])!.problem).toMatch(/there is no such file/)
+  const under = gateway.put(POLICY.replace('/api/whoami', '/api/books'))
+  const closed = gateway.close()
+  const late = gateway.put(POLICY.replace('/api/whoami', '/api/other'))
+  expect([(await under).outcome, (await late).problem]).toEqual(['done', 'This node is closing.'])
+  await closed
+  expect(gateway.notes.filter((note) => note.includes('is in force'))).toHaveLength(1)
+})
+
+test('[FR-046] a stream whose path leads to another upstream now, or to another path there, ends', () => {
+  const head = HEAD.replace('upstreams: {', 'upstreams: { other: { url: UPSTREAM, assertion: false },')
+  const policy = (to: string, prefix: string) =>
+    `${head}routes:\n  /api/chat: { to: ${to}, access: public }\n  /old/**: { to: up, access: public, ${prefix}, alias: true }\n`
+  return withGateway(policy('up', 'stripPrefix: /old'), async (gateway) => {
+    const ends = ['/api/chat', '/old/api/chat'].map(async (path) => {
+      const stream = await fetch(`${gateway.origin}${path}?message=a&events=10000&gapMs=20`)
+      expect(stream.status).toBe(200)
+      return stream
+    })
+    const streams = await Promise.all(ends)
+    const torn = streams.map((stream) => stream.text().then(String, () => 'torn'))
+    expect(await gateway.put(policy('other', 'stripPrefix: /old, addPrefix: /new'))).toMatchObject({ problem: null })
+    for (const path of ['/api/chat', '/old/api/chat']) {
+      expect(await gateway.recordOf((record) => record.path === path)).toMatchObject({ reason: 'policy.changed' })
+    }
+    expect(await Promise.all(torn)).toEqual(['torn', 'torn'])
+  })
+}, 30_000)

@@ -3,6 +3,7 @@
  * that does not pass changes nothing at all, and is said in the log, in a metric and on the admin listener.
  */
 
+import { statSync } from 'node:fs'
 import { runPolicyTests } from '../policy/run-tests.ts'
 import type { TokenVerifier } from '../ports.ts'
 import { type Config, loadPolicy, type Policy, type PolicyFile, readPolicyFile } from './config-file.ts'
@@ -29,12 +30,15 @@ export interface ReloadStatus {
 }
 
 export interface Reloader {
-  /** Reads the file again, or takes a text in its place. One at a time, in the order asked for. Never rejects. */
+  /**
+   * Reads the file again, or takes a text in its place. One at a time, in the order asked for; who asks for the file while
+   * somebody waits for it waits with them. Never rejects.
+   */
   reload(policy?: PolicyFile): Promise<Reloaded>
   readonly policy: Policy
   readonly status: ReloadStatus
-  /** Resolves when none is under way. */
-  idle(): Promise<void>
+  /** Resolves when none is under way; from now on the policy in force stays. */
+  close(): Promise<void>
 }
 
 export interface ReloaderDeps {
@@ -63,13 +67,22 @@ export function reloader({ options, policy, tokens, journal, swap, nowMs }: Relo
   let current = policy
   let status: ReloadStatus = { inForceSinceMs: nowMs(), done: 0, refused: 0, last: null }
   let queue: Promise<unknown> = Promise.resolve()
+  /** Of the file, not begun. */
+  let waiting: Promise<Reloaded> | null = null
+  let isClosed = false
   return {
     reload(given) {
-      const reloaded = queue.then(() => tryReload(given))
+      if (given === undefined && waiting !== null) return waiting
+      const reloaded = queue.then(() => {
+        if (given === undefined) waiting = null
+        return isClosed ? CLOSED : tryReload(given)
+      })
+      if (given === undefined) waiting = reloaded
       queue = reloaded
       return reloaded
     },
-    async idle() {
+    async close() {
+      isClosed = true
       await queue
     },
     get policy() {
@@ -118,11 +131,23 @@ export function reloader({ options, policy, tokens, journal, swap, nowMs }: Relo
   }
 
   function load(given: PolicyFile | undefined): Policy {
-    return loadPolicy(given ?? readPolicyFile(options.policy.file), options.env, {
+    const { file } = options.policy
+    if (given === undefined && !isReadAgain(file)) {
+      throw startupError(`${file} is a pipe or the like, which gives its text once. Restart this node instead.`)
+    }
+    return loadPolicy(given ?? readPolicyFile(file), options.env, {
       port: options.port ?? null,
       upstreamUrl: options.upstreamUrl ?? null,
     })
   }
+}
+
+const CLOSED: Reloaded = Object.freeze({ outcome: 'refused', problem: 'This node is closing.' })
+
+/** A pipe that is opened again may be empty, or never give anything. What is not there now may come back. */
+export function isReadAgain(file: string): boolean {
+  const stats = statSync(file, { throwIfNoEntry: false })
+  return stats === undefined || stats.isFile()
 }
 
 /** As the log shows it. */

@@ -9,3 +9,12 @@ export function startupError(message: string, cause?: unknown): Error {
 export function isStartupError(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && error.code === CODE
 }
+
+/** As `startupError`, where not what was found is wrong but the command itself: a file that is not there, an option that is none. */
+export function usageError(message: string, cause?: unknown): Error {
+  return Object.assign(startupError(message, cause), { isUsage: true })
+}
+
+export function isUsageError(error: unknown): boolean {
+  return isStartupError(error) && 'isUsage' in error
+}

@@ -8,44 +8,60 @@ import { quietLog } from '../identity-provider/quiet.ts'
 import type { TokenVerifier } from '../ports.ts'
 import type { Config } from './config-file.ts'
 import { primitives } from './crypto.ts'
-import { nodeOutbound } from './outbound.ts'
+import { type NodeOutbound, nodeOutbound } from './outbound.ts'
 import { startupError } from './startup-error.ts'
 
 export interface OpenTokens {
   readonly verifier: TokenVerifier
   /** Age, number and last error of each key set, for readiness. */
   readonly status: TokenIssuers['status']
+  readonly issuers: TokenIssuers
+  readonly outbound: NodeOutbound
+  /** Others that were opened with these as `before` are in force: what they did not take over ends. */
+  retire(next: OpenTokens): void
+  /** For the last ones: those before them asked over the same connections. */
   close(): Promise<void>
 }
 
-/** An issuer that does not answer keeps nothing from starting: its tokens get 503 until it does. */
+/**
+ * An issuer that does not answer keeps nothing from starting: its tokens get 503 until it does. One that was there before, with
+ * the same entry, goes on as it was.
+ */
 export async function openTokens(
   tokens: Config['tokens'],
   identity: Pick<OpenIdentityProvider, 'tokens' | 'sessions' | 'credentials' | 'directory'>,
   log: (error: unknown) => void,
+  before: OpenTokens | null = null,
 ): Promise<OpenTokens> {
   const { sessions, credentials, directory } = identity
-  const outbound = nodeOutbound()
+  const outbound = before?.outbound ?? nodeOutbound()
   try {
-    const issuers = await openTokenIssuers(Object.entries(tokens).map(settingsOf), {
-      credentials,
-      directory,
-      outbound,
-      primitives,
-      monotonicMs: () => performance.now(),
-      log: quietLog(log, Date.now),
-    })
+    const issuers = await openTokenIssuers(
+      Object.entries(tokens).map(settingsOf),
+      {
+        credentials,
+        directory,
+        outbound,
+        primitives,
+        monotonicMs: () => performance.now(),
+        log: quietLog(log, Date.now),
+      },
+      before?.issuers,
+    )
     await issuers.start()
     return {
       verifier: bearerTokens({ own: identity.tokens, sessions, issuers: issuers.all, credentials }),
       status: issuers.status,
+      issuers,
+      outbound,
+      retire: (next) => issuers.close(next.issuers),
       close() {
         issuers.close()
         return outbound.close()
       },
     }
   } catch (error) {
-    await outbound.close()
+    if (before === null) await outbound.close()
     throw startupError(error instanceof Error ? error.message : String(error), error)
   }
 }

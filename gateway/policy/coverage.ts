@@ -71,10 +71,15 @@ function branchesOf(access: Access): readonly string[] {
       return [ALLOWED, REFUSED]
     case 'require': {
       const asked = access.checks.filter((check) => !isImplied(check))
-      const branches = asked.flatMap((check) => [...waysToMeet(check), unmetBy(check)])
+      const branches = asked.flatMap((check) => [...waysToMeet(check), ...(isEveryKind(check) ? [] : [unmetBy(check)])])
       return [ALLOWED, ...(access.needsPrincipal ? [NOBODY_REFUSED] : []), ...branches]
     }
   }
+}
+
+/** Of every kind of credential, no caller comes with another. */
+function isEveryKind(check: Check): boolean {
+  return check.kind === 'with' && (['session', 'token', 'key'] as const).every((kind) => check.anyOf.includes(kind))
 }
 
 function metBy(check: Check): string {

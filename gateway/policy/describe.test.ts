@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { compile } from '../config/compile.ts'
 import { formatIssues, parsePolicy } from '../config/parse.ts'
-import type { Access } from '../model.ts'
+import type { Access } from '../rules.ts'
 import { describeAccess } from './describe.ts'
 import { stepsToPass } from './to-pass.ts'
 

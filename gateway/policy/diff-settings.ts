@@ -43,7 +43,7 @@ export function settingChanges(before: Compared, after: Compared): readonly Sett
       const keys = new Set([...Object.keys(was), ...Object.keys(is)])
       for (const key of keys)
         if (path !== '' || !ELSEWHERE.has(key)) walk(path === '' ? key : `${path}.${key}`, was[key], is[key])
-    } else if (path === '-') {
+    } else if (HIDDEN.test(path)) {
       add(path, was === undefined ? NONE : 'a value', is === undefined ? NONE : 'another value')
     } else {
       add(path, valueWords(path, was), valueWords(path, is))

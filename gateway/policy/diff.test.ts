@@ -24,6 +24,8 @@ describe('who gets in', () => {
     ['deny', 'public', 'opened access all methods /a'],
     ['public', 'login', 'closed access all methods /a'],
     ['login', 'optional', 'opened access all methods /a'],
+    ['optional', 'login', 'closed access all methods /a'],
+    [{ ip: '10.0.0.0/8' }, { ip: '10.0.0.0/8', with: ['session', 'token'] }, 'closed access all methods /a'],
     ['optional', 'public', 'opened access all methods /a'],
     [{ role: 'admin' }, { role: ['admin', 'editor'] }, 'opened access all methods /a'],
     [{ role: 'admin' }, { role: 'editor' }, 'changed access all methods /a'],

@@ -233,8 +233,8 @@ function tokensOf(schemes: SecuritySchemes, servers: unknown, title: string, los
     tokens[key] = { issuer, audience }
     losses.push({
       where,
-      what: 'it does not say for whom its tokens are',
-      instead: `the audience \`${audience}\` is a guess: see \`tokens\``,
+      what: 'what stands in `aud` of its tokens is not said',
+      instead: `guessed; set \`tokens.${key}.audience\``,
     })
   }
   return tokens

@@ -57,6 +57,7 @@ export const UPSTREAM_HERE = 'http://127.0.0.1:9000'
 export class ImportError extends Error {}
 
 const LOSSES_SHOWN_MAX = 500
+const LINE_CHARS_MAX = 120
 
 export function importedText(imported: Imported, command: string): string {
   const { title, origin, upstreams, sections, routes, tests, losses } = imported
@@ -111,7 +112,18 @@ function routeLines(pattern: string, { to, access, more, comment }: ImportedRout
   const whole = access.get('*')
   const asked = whole !== undefined && access.size === 1 ? whole : Object.fromEntries(access)
   const route = { ...(to === null ? {} : { to }), access: asked, ...more }
-  return [...(comment === null ? [] : [`  # ${commentOf(comment)}`]), `  ${scalar(pattern)}: ${flow(route)}`]
+  const said = comment === null ? [] : [`  # ${commentOf(comment)}`]
+  const line = `  ${scalar(pattern)}: ${flow(route)}`
+  return line.length <= LINE_CHARS_MAX ? [...said, line] : [...said, `  ${scalar(pattern)}:`, ...brokenUp(route)]
+}
+
+/** Each key on a line of its own, and each method. */
+function brokenUp(route: Readonly<Record<string, unknown>>): readonly string[] {
+  return Object.entries(route).flatMap(([key, item]) => {
+    const line = `    ${scalar(key)}: ${flow(item)}`
+    if (line.length <= LINE_CHARS_MAX || !isMap(item)) return [line]
+    return [`    ${scalar(key)}:`, ...Object.entries(item).map(([name, one]) => `      ${scalar(name)}: ${flow(one)}`)]
+  })
 }
 
 /** One line of YAML. */
@@ -133,7 +145,10 @@ function scalar(text: string): string {
 }
 
 function commentOf(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 1000)
+  return text
+    .replaceAll('’', "'")
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .slice(0, 1000)
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

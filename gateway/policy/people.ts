@@ -57,7 +57,7 @@ function userOf(name: string, person: PersonConfig, snapshot: Snapshot, atMs: nu
     roles: person.roles,
     sessionId: `session-of-${name}`,
     tokenId: isSession ? null : `token-of-${name}`,
-    authenticatedAtMs: isHere ? atMs - person.signedIn : null,
+    authenticatedAtMs: isHere ? atMs - (person.signedIn ?? 0) : null,
     methods: isHere ? (person.mfa ? ['pwd', 'otp'] : ['pwd']) : NONE,
     hasSecondFactor: isHere && person.mfa,
   }
@@ -142,7 +142,7 @@ function strangerOf(
     groups: entry.claims.groups === undefined ? NONE : person.groups,
     claims: mappedClaims(entry, person),
     tokenId: `token-of-${name}`,
-    authenticatedAtMs: atMs - person.signedIn,
+    authenticatedAtMs: person.signedIn === undefined ? null : atMs - person.signedIn,
     hasSecondFactor: person.mfa && maySayMfa,
   }
   const notes = [

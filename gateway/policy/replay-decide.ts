@@ -267,7 +267,7 @@ function headOf(record: Recorded, path: string, authority: string, isUpgrade: bo
     names: [],
     droppedHeaders: 0,
     clientAddress: record.clientAddress ?? '',
-    isPeerTrusted: false,
+    peerAddress: record.clientAddress ?? '',
     isUpgrade,
     isNavigation: false,
     bodyBytes: 0,

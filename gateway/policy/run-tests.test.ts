@@ -171,6 +171,7 @@ upstreams: { api: http://127.0.0.1:8000 }
 routes:
   /a: { to: api, access: { read: public, write: { role: editor } } }
   /b: { to: api, access: { any: [{ role: editor }, { ip: 10.0.0.0/8 }] } }
+  /c: { to: api, access: { with: [session, token, key] } }
 people:
   alice: { roles: [reader] }
   ed: { roles: [editor] }
@@ -178,7 +179,7 @@ tests:
 `
   const some = load('  - { GET: /a, expect: allow }\n  - { POST: /a, as: alice, expect: 403 }\n', policy)
   const first = coverageOf(some.snapshot, (await runPolicyTests(some)).simulations)
-  expect(first).toMatchObject({ routes: 2, routesTouched: 1, covered: 2 })
+  expect(first).toMatchObject({ routes: 3, routesTouched: 1, covered: 2 })
   const missed = first.points.filter(({ isCovered }) => !isCovered).map(({ pattern, branch }) => `${pattern} ${branch}`)
   expect(missed).toContain('/a write: role editor, met')
   expect(missed).toContain('/a write: nobody is refused')
@@ -194,6 +195,8 @@ tests:
   - { GET: /b, as: alice, expect: 403 }
   - { GET: /b, as: ed, expect: allow }
   - { GET: /b, as: alice, from: 10.0.0.1, expect: allow }
+  - { GET: /c, expect: 401 }
+  - { GET: /c, as: alice, expect: allow }
 `,
     policy,
   )
@@ -342,3 +345,13 @@ for (const [name, proposed] of PROPOSED) {
     expect(found.notes).toHaveLength(1)
   })
 }
+
+test('[FR-047] a token of another issuer says when somebody signed in only where the file says that it does', async () => {
+  const policy = POLICY.replace(
+    '/ws: { to: api, access: login }',
+    '/ws: { to: api, access: { with: token, fresh: 1h } }',
+  ).replace('script: {', 'told: { token: ci, sub: a, signedIn: 2m ago }\n  script: {')
+  const tests =
+    '  - { GET: /ws, as: builder, expect: 401 }\n  - { GET: /ws, as: told, expect: allow }\n  - { GET: /ws, as: script, expect: allow }\n'
+  expect((await runPolicyTests(load(tests, policy))).results.map(({ failure }) => failure)).toEqual([null, null, null])
+})

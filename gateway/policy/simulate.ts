@@ -85,7 +85,7 @@ function linesOf({ principal, lines }: Persona, { headers }: SimulatedRequest): 
 /** The path is not parsed here: what is odd about it is for admission to judge. */
 function rawHeadOf(snapshot: Snapshot, request: SimulatedRequest, credential: HeaderList): RawHead {
   const { method, url, from, atMs, headers } = request
-  const whole = /^https?:\/\/([^/]*)(.*)$/i.exec(url)
+  const whole = /^https?:\/\/([^/?#]*)(.*)$/i.exec(url)
   const isUpgrade = method === 'WEBSOCKET'
   const given = Object.entries(headers).flat()
   const hasHost = Object.keys(headers).some((name) => name.toLowerCase() === 'host')
@@ -94,7 +94,7 @@ function rawHeadOf(snapshot: Snapshot, request: SimulatedRequest, credential: He
     requestId: 'simulated',
     receivedAtMs: atMs,
     method: isUpgrade ? 'GET' : method,
-    target: whole === null ? url : whole[2] || '/',
+    target: whole === null ? url : whole[2]!.replace(/^(?!\/)/, '/'),
     httpVersion: '1.1',
     headers: [...host, ...credential, ...(isUpgrade ? UPGRADE : []), ...given],
     peerAddress: from ?? NOWHERE,

@@ -66,7 +66,7 @@ function step(check: Check, principal: Principal | null): string {
     case 'mfa':
       return secondFactor(principal)
     case 'fresh':
-      return `sign in again (at most ${durationWords(check.maxAgeMs)} ago)`
+      return `sign in again: a sign-in counts for ${durationWords(check.maxAgeMs)} here`
   }
 }
 

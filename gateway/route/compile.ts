@@ -6,18 +6,9 @@
 import type { Route } from '../rules.ts'
 import { isOwnPath, type RouteTable } from '../snapshot.ts'
 import { type OwnHost, suffixOf, wildcardSuffix } from './host.ts'
-import { covers, type PathSet, type Pattern, shapeOf } from './pattern.ts'
-import {
-  comparable,
-  covering,
-  descend,
-  eachOverlap,
-  emptyNode,
-  intersect,
-  isShadowed,
-  type Node,
-  nodeFor,
-} from './trie.ts'
+import { find, type Lookup, layOut, nameLists } from './lookup.ts'
+import { covers, foldCase, type PathSet, type Pattern, shapeOf } from './pattern.ts'
+import { comparable, covering, eachOverlap, emptyNode, intersect, isShadowed, type Node, nodeFor } from './trie.ts'
 
 export interface RouteEntry {
   readonly pattern: Pattern
@@ -42,16 +33,23 @@ export interface CompiledRoutes extends RouteTable {
   isShadowed(pattern: Pattern): boolean
 }
 
-interface Leaf {
-  readonly entry: RouteEntry
-  readonly hasNames: boolean
-}
-
 /** The patterns of one host, as written and with their letters folded. */
 interface HostTable {
-  readonly exact: Node<Leaf>
-  readonly lenient: Node<Leaf>
+  readonly exact: Node<RouteEntry>
+  readonly lenient: Node<RouteEntry>
   readonly entries: RouteEntry[]
+}
+
+/** What a look-up yields. */
+interface Leaf {
+  readonly route: Route
+  /** As the pattern's; null where it has none. */
+  readonly names: Pattern['names'] | null
+}
+
+interface HostLookup {
+  readonly exact: Lookup<Leaf>
+  readonly lenient: Lookup<Leaf>
 }
 
 /** Conflicts reported at once; a file with more has one mistake in many places. */
@@ -63,8 +61,7 @@ export function compileRoutes(
   entries: readonly RouteEntry[],
   own: OwnHost,
 ): CompiledRoutes | { readonly conflicts: RouteConflict[] } {
-  const ownTable = emptyTable()
-  const named = new Map([[own.authority, ownTable]])
+  const named = new Map([[own.authority, emptyTable()]])
   const wildcards = new Map<string, HostTable>()
   const conflicts: RouteConflict[] = []
   let isCaseMixed = false
@@ -74,7 +71,7 @@ export function compileRoutes(
     const { segments } = entry.pattern
     const twin = insert(table.exact, entry, segments)
     if (twin !== null) conflicts.push(duplicate(entry, twin))
-    const folded = segments.map((segment) => (segment === null ? null : segment.toLowerCase()))
+    const folded = segments.map((segment) => (segment === null ? null : foldCase(segment)))
     isCaseMixed ||= folded.some((segment, at) => segment !== segments[at])
     const alike = insert(table.lenient, entry, folded)
     if (alike !== null && twin === null && !(isExact(entry) && isExact(alike))) conflicts.push(sameFolded(entry, alike))
@@ -82,34 +79,35 @@ export function compileRoutes(
   collectConflicts(named, wildcards, conflicts)
   if (conflicts.length > 0) return { conflicts: conflicts.slice(0, CONFLICTS_MAX) }
 
-  const wildcardOf = (authority: string): HostTable | undefined => {
-    if (wildcards.size === 0) return undefined
+  const wildcardOf = <T>(tables: ReadonlyMap<string, T>, authority: string): T | undefined => {
+    if (tables.size === 0) return undefined
     const suffix = suffixOf(authority)
-    return suffix === null ? undefined : wildcards.get(suffix)
+    return suffix === null ? undefined : tables.get(suffix)
   }
+  const [lookups, wildcardLookups] = [lookupsOf(named), lookupsOf(wildcards)]
+  const ownLookup = lookups.get(own.authority)
   /** A host that is named comes first: where both match, its patterns are the more specific. */
   const tablesOf = (host: string): readonly HostTable[] => {
     const suffix = wildcardSuffix(host)
-    const tables = suffix === null ? [named.get(host), wildcardOf(host)] : [wildcards.get(suffix)]
+    const tables = suffix === null ? [named.get(host), wildcardOf(wildcards, host)] : [wildcards.get(suffix)]
     return tables.filter((table) => table !== undefined)
   }
   return {
     all: entries.map(({ route }) => route),
     isCaseMixed,
     find(authority, path, isLenient = false) {
-      const table = authority === own.authority ? ownTable : named.get(authority)
+      const table = authority === own.authority ? ownLookup : lookups.get(authority)
       const found = table === undefined ? null : findLeaf(table, path, isLenient)
       if (found !== null) return found
-      const wildcard = wildcardOf(authority)
+      const wildcard = wildcardOf(wildcardLookups, authority)
       return wildcard === undefined ? null : findLeaf(wildcard, path, isLenient)
     },
     isOwn: (authority, path) => authority === own.authority && isOwnPath(path),
-    isServed: (authority) => authority === own.authority || named.has(authority) || wildcardOf(authority) !== undefined,
+    isServed: (authority) =>
+      authority === own.authority || named.has(authority) || wildcardOf(wildcards, authority) !== undefined,
     covering(host, paths, isFolded = false) {
-      const found = tablesOf(host ?? own.authority).flatMap((table) => {
-        return covering(isFolded ? table.lenient : table.exact, paths)
-      })
-      return found.map((leaf) => leaf.entry)
+      const tables = tablesOf(host ?? own.authority)
+      return tables.flatMap((table) => covering(isFolded ? table.lenient : table.exact, paths))
     },
     isShadowed: (pattern) => isShadowed(tablesOf(pattern.host ?? own.authority)[0]!.exact, pattern),
   }
@@ -130,23 +128,33 @@ function tableFor(host: string, named: Map<string, HostTable>, wildcards: Map<st
 }
 
 /** Adds a route; the one that already stood for the same paths, if any. */
-function insert(root: Node<Leaf>, entry: RouteEntry, segments: Pattern['segments']): RouteEntry | null {
+function insert(root: Node<RouteEntry>, entry: RouteEntry, segments: Pattern['segments']): RouteEntry | null {
   const node = nodeFor(root, segments)
   const slot = entry.pattern.isTail ? 'tail' : 'end'
   const twin = node[slot]
-  if (twin !== null) return twin.entry
-  node[slot] = { entry, hasNames: entry.pattern.names.some((name) => name !== '') }
+  if (twin !== null) return twin
+  node[slot] = entry
   return null
 }
 
-function findLeaf({ exact, lenient }: HostTable, path: string, isLenient: boolean): ReturnType<RouteTable['find']> {
+function lookupsOf(tables: ReadonlyMap<string, HostTable>): ReadonlyMap<string, HostLookup> {
+  const namesOf = nameLists()
+  const leafOf = ({ route, pattern }: RouteEntry): Leaf => ({ route, names: namesOf(pattern) })
+  return new Map(
+    [...tables].map(([host, { exact, lenient }]) => {
+      return [host, { exact: layOut(exact, leafOf), lenient: layOut(lenient, leafOf) }]
+    }),
+  )
+}
+
+function findLeaf({ exact, lenient }: HostLookup, path: string, isLenient: boolean): ReturnType<RouteTable['find']> {
   const captured: string[] = []
-  const leaf = path.startsWith('/') ? descend(isLenient ? lenient : exact, path, 0, isLenient, captured) : null
+  const leaf = find(isLenient ? lenient : exact, path, isLenient, captured)
   if (leaf === null) return null
-  const { route, pattern } = leaf.entry
-  if (!leaf.hasNames) return { route, params: NO_PARAMS }
+  const { route, names } = leaf
+  if (names === null) return { route, params: NO_PARAMS }
   const params: Record<string, string> = Object.create(null)
-  for (const [at, name] of pattern.names.entries()) if (name !== '') params[name] = captured[at]!
+  for (let at = 0; at < names.length; at += 1) if (names[at] !== '') params[names[at]!] = captured[at]!
   return { route, params }
 }
 
@@ -171,7 +179,7 @@ function collectConflicts(
 function collectOverlaps(table: HostTable, others: HostTable, entry: RouteEntry, conflicts: RouteConflict[]): void {
   const { pattern } = entry
   const isOneHost = table === others
-  eachOverlap(others.exact, pattern, { within: isOneHost, around: true }, ({ entry: other }) => {
+  eachOverlap(others.exact, pattern, { within: isOneHost, around: true }, (other) => {
     if (conflicts.length >= CONFLICTS_MAX) return false
     if (other === entry || (isOneHost ? comparable(pattern, other.pattern) : covers(other.pattern, pattern)))
       return true
@@ -184,8 +192,8 @@ function collectOverlaps(table: HostTable, others: HostTable, entry: RouteEntry,
   })
 }
 
-function nodeAt(root: Node<Leaf>, { segments }: PathSet): Node<Leaf> | null {
-  let node: Node<Leaf> | null = root
+function nodeAt(root: Node<RouteEntry>, { segments }: PathSet): Node<RouteEntry> | null {
+  let node: Node<RouteEntry> | null = root
   for (const segment of segments) {
     node = segment === null ? node.param : (node.literals.get(segment) ?? null)
     if (node === null) return null

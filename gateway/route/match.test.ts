@@ -18,6 +18,7 @@ describe('matching a request', () => {
     ['/api/admin;a=1/x', 'parameters may be dropped'],
     ['/api/admin./x', 'trailing dots may be trimmed'],
     ['/%2561pi/admin', 'escapes may be decoded twice'],
+    ['/api/admin%3f/x', 'an encoded question mark may end the path, in either case of its digits'],
     ['/api%3B/admin', 'an encoded semicolon may be a parameter'],
     ['/api/%252e%252e/x', 'a reading that leaves the tree meets nothing'],
     ['//api/auth/x', 'a reading is one of our own paths'],
@@ -52,6 +53,12 @@ describe('matching a request', () => {
 
   test('[FR-003] a letter that folds into another in Unicode only does not hide a route', () => {
     expect(outcome(table('/**', '/key/**'), aHead('/%E2%84%AAey/x'))).toBe('target.ambiguous')
+    // Where capitals are compared: `ſ` has the capital `S`, dotless `ı` has `I`, and `ß` has `SS`.
+    for (const path of ['/acce%C5%BFs', '/acce%C3%9F', '/acce%E1%BA%9E']) {
+      expect(outcome(table('/**', '/access/**'), aHead(path)), path).toBe('target.ambiguous')
+    }
+    expect(outcome(table('/**', '/adm%C4%B1n'), aHead('/admin'))).toBe('target.ambiguous')
+    expect(outcome(table('/**', '/stra%C3%9Fe/:x'), aHead('/stra%C3%9Fe/%C3%9F'))).toBe('/stra%C3%9Fe/:x')
   })
 
   test('[FR-003] a pattern in upper case is not met around by lower case', () => {

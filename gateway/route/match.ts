@@ -7,6 +7,7 @@ import { holdsEncodedSlash } from '../http/target.ts'
 import { Refusal, type RequestHead, type RouteMatch } from '../model.ts'
 import type { Access, Requirement, Route } from '../rules.ts'
 import type { RouteTable } from '../snapshot.ts'
+import { foldCase } from './pattern.ts'
 
 /** The request is for one of the gateway's own paths. */
 export const OWN: unique symbol = Symbol('own')
@@ -73,7 +74,7 @@ function isSame(head: RequestHead, found: Found, other: Found): boolean {
     return isNothing(head, route) && isNothing(head, other?.route ?? null)
   if (!hasCondition(route)) return true
   for (const name in found!.params) {
-    if (found!.params[name]!.toLowerCase() !== other.params[name]!.toLowerCase()) return false
+    if (foldCase(found!.params[name]!) !== foldCase(other.params[name]!)) return false
   }
   return true
 }

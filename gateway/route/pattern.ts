@@ -106,7 +106,12 @@ export function lenientKey(segment: string): string {
   const key = segmentKey(segment)
   const semicolon = key.indexOf(';')
   const kept = semicolon < 0 ? key : key.slice(0, semicolon)
-  return kept.replace(TRAILING, '').toLowerCase()
+  return foldCase(kept.replace(TRAILING, ''))
+}
+
+/** Letters that differ in case only become one, those too that do so for some servers: `ſ` is an `S`, and `ß` two, where capitals are compared. */
+export function foldCase(text: string): string {
+  return PLAIN.test(text) ? text.toLowerCase() : text.toLowerCase().toUpperCase().toLowerCase()
 }
 
 const PLAIN = /^[A-Za-z0-9_-]*$/
@@ -150,7 +155,7 @@ const SUB_DELIMS = /%(?:24|26|2B|2C|3D|40|3B)|(?<=.)%3A/g
 
 /** An empty segment is collapsed by some servers, `%25` decoded twice, `;` and trailing dots dropped (SECURITY rule 4). */
 function isReadOtherwise(segment: string): boolean {
-  return segment === '' || segment.includes('%25') || lenientKey(segment) !== segmentKey(segment).toLowerCase()
+  return segment === '' || segment.includes('%25') || lenientKey(segment) !== foldCase(segmentKey(segment))
 }
 
 function literalError(segment: string, text: string): PatternError | null {

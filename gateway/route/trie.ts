@@ -1,6 +1,6 @@
-/** Patterns of one host as a tree of segments: look-up is a walk down it, whatever the number of patterns. */
+/** Patterns of one host as a tree of segments, for questions about the patterns themselves; requests are looked up in lookup.ts. */
 
-import { covers, lenientKey, type PathSet, type Segment, segmentKey } from './pattern.ts'
+import { covers, type PathSet, type Segment } from './pattern.ts'
 
 export interface Node<T> {
   readonly literals: Map<string, Node<T>>
@@ -30,33 +30,6 @@ export function nodeFor<T>(root: Node<T>, segments: readonly Segment[]): Node<T>
     }
   }
   return node
-}
-
-/**
- * Literal before parameter before tail, with backtracking: since intersections are listed, the first hit is the most specific.
- * `at` is the slash in front of the next segment, or the end of the path. `captured` holds the parameters on the way down.
- */
-export function descend<T>(node: Node<T>, path: string, at: number, isLenient: boolean, captured: string[]): T | null {
-  if (at >= path.length) return node.end ?? node.tail
-  if (node.literals.size > 0 || node.param !== null) {
-    const slash = path.indexOf('/', at + 1)
-    const end = slash < 0 ? path.length : slash
-    const raw = path.slice(at + 1, end)
-    const key = isLenient ? lenientKey(raw) : segmentKey(raw)
-    const literal = node.literals.get(key)
-    if (literal !== undefined) {
-      const found = descend(literal, path, end, isLenient, captured)
-      if (found !== null) return found
-    }
-    if (node.param !== null && key !== '') {
-      const depth = captured.length
-      captured.push(key)
-      const found = descend(node.param, path, end, isLenient, captured)
-      if (found !== null) return found
-      captured.length = depth
-    }
-  }
-  return node.tail
 }
 
 /**

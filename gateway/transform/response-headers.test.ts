@@ -34,9 +34,10 @@ function seen(headers: HeaderList, given: Given = {}): HeaderList {
   } as unknown as Route
   const head = { requestId: 'r1', method: given.method ?? 'GET', origin: given.origin ?? null } as RequestHead
   const { principal = null, setCookies = [], answerHeaders = [] } = given
+  const match = { access: { kind: given.access ?? 'public' } }
   return clientHeaders(
     snapshot,
-    { head, route, principal, setCookies, answerHeaders } as unknown as ForwardPlan,
+    { head, route, match, principal, setCookies, answerHeaders } as unknown as ForwardPlan,
     headers,
   )
 }
@@ -238,4 +239,13 @@ test('[FR-042] with limits of ours an upstream’s give way, and when it wants t
   expect(seen(sent)).toEqual([...sent, ...OURS])
   const answerHeaders = ['RateLimit', '"b";r=9']
   expect(seen(sent, { answerHeaders })).toEqual(['Retry-After', '5', ...answerHeaders, ...OURS])
+})
+
+test('[FR-039] what only some networks may have stays out of shared caches, though it is nobody in particular who came', () => {
+  const sent = ['Cache-Control', 'public, s-maxage=60, max-age=5', 'CDN-Cache-Control', 'max-age=60']
+  const lines = seen(sent, { access: 'require' })
+  expect(valuesOf(lines, 'cache-control')).toEqual(['private, max-age=5'])
+  expect(valuesOf(lines, 'cdn-cache-control')).toEqual([])
+  expect(valuesOf(seen(sent, { access: 'require', isShared: true }), 'cache-control')).toEqual([sent[1]])
+  expect(valuesOf(seen(sent, { access: 'optional' }), 'cache-control')).toEqual([sent[1]])
 })

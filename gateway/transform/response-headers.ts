@@ -18,7 +18,7 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: Heade
   // First of all, so that what a route sets is bound by all that binds the upstream.
   const headers = edited(sent, nominatedNames(sent), route.responseEdits)
   const isOwnCookie = ownCookieTest(snapshot.ownCookiePrefixes)
-  const isPrivate = principal !== null && !route.isSharedCacheAllowed
+  const isPrivate = (principal !== null || asksAddress(plan)) && !route.isSharedCacheAllowed
   const isCacheOurs = isPrivate || setCookies.length > 0
   const varying = variesBy(plan)
   const lines: string[] = []
@@ -45,6 +45,11 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: Heade
   for (const cookie of setCookies) lines.push('Set-Cookie', cookie)
   lines.push('X-Request-Id', plan.head.requestId)
   return lines
+}
+
+/** A shared cache would hand on to every network what only some may have: nobody in particular came in, but not just anybody. */
+function asksAddress({ match }: ForwardPlan): boolean {
+  return match.access?.kind === 'require'
 }
 
 /**

@@ -35,3 +35,16 @@ test('[FR-042] memory: a share is a part of each limit and at least one, and pla
   expect(counters.chargeShare(places, 0, 100).lease).not.toBeNull()
   expect(counters.chargeShare(places, 0, 100).lease).toBeNull()
 })
+
+test('[FR-042] memory: a flood of keys takes no more room than there is, and drops the ones untouched for longest', () => {
+  const counters = memoryCounters(3)
+  const once = { burst: 1, intervalMs: 60_000 }
+  const counts = [counters.consume, counters.consumeHere]
+  for (const count of counts) {
+    for (const key of ['a', 'b', 'c']) expect(count(key, once, 0)).toMatchObject({ admitted: true })
+    expect(count('a', once, 0)).toMatchObject({ admitted: false })
+    expect(count('d', once, 0)).toMatchObject({ admitted: true })
+    expect(count('a', once, 0)).toMatchObject({ admitted: false })
+    expect(count('b', once, 0)).toMatchObject({ admitted: true })
+  }
+})

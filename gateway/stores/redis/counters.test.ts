@@ -312,6 +312,33 @@ describe('with Redis gone', () => {
     })
   }
 
+  test('[FR-042] places that were asked for or given back while Redis did not answer are free as soon as it does', async () => {
+    const [near, far] = [await connectRedis(line.url, () => {}), await connectRedis(redisUrl(), () => {})]
+    const counters = redisCounters(near, memoryCounters(100), () => {}, { beatMs: 50, lifeMs: 60_000 })
+    const key = `lost-${Date.now()}-${process.pid}`
+    const [given, asked] = [`${key} given`, `${key} asked`].map((name) => [{ key: name, limit: placesLimit(1) }])
+    const taken = async () =>
+      (await Promise.all([given, asked].map((one) => far.zcard(`postern:places:${one![0]!.key}`)))).join()
+    const before = await counters.charge(given!, Date.now(), 'share')
+    expect(await taken()).toBe('1,0')
+    await line.freeze()
+    const nowMs = Date.now()
+    const unanswered = await counters.charge(asked!, nowMs, 'share')
+    for (const { lease } of [before, unanswered]) lease!.release()
+    await far.zadd(`postern:places:${asked![0]!.key}`, nowMs + 60_000, 'a:1') // somebody else’s stays
+    await line.mend()
+    let laterMs = nowMs
+    await until(async () => {
+      laterMs += 2000
+      await counters.charge([{ key: `${key} ${laterMs}`, limit: rateLimit(1) }], laterMs, 'share')
+      return counters.status().isShared
+    })
+    await until(async () => (await taken()) === '0,1')
+    await counters.close()
+    near.disconnect()
+    far.disconnect()
+  })
+
   test('[FR-042] frozen for long: after each pause one request finds out, and the others do not wait with it', async () => {
     const redis = await connectRedis(line.url, () => {})
     const counters = redisCounters(redis, memoryCounters(100), () => {})

@@ -24,6 +24,8 @@ const LIFE_MS = 15_000
 const NODES_MAX = 64
 /** Places renewed by one command. */
 const BATCH = 500
+/** Places remembered for giving back; what is more ends by itself. */
+const LOST_MAX = 10_000
 const CLOSE_MS = 200
 
 export interface SharedCounters extends Counters {
@@ -60,8 +62,10 @@ export function redisCounters(
   redis.defineCommand('posternBeat', { lua: scriptOf('./beat.lua') })
   const scripts = redis as unknown as Scripts
   const node = randomUUID()
-  /** Places that are held, by name: the sets they stand in. Those taken while Redis was away stand in them with the next beat. */
+  /** Places that are held, by name. Those taken while Redis was away stand in them with the next beat. */
   const held = new Map<string, readonly string[]>()
+  /** Places that may stand in Redis and that nobody holds: given back while it was away, or asked for in a question it left open. */
+  const lost = new Map<string, readonly string[]>()
   let placeCount = 0
   let nodes = 1
   let pausedSinceMs = Number.NEGATIVE_INFINITY
@@ -88,7 +92,10 @@ export function redisCounters(
       const name = newName()
       return shared(demands, nowMs, name).then(
         (counted) => chargeOf(demands, counted, nowMs, name),
-        () => alone(demands, nowMs, onOutage),
+        () => {
+          lose(name, placesOf(demands))
+          return alone(demands, nowMs, onOutage)
+        },
       )
     },
     status: () => ({ isShared, nodes }),
@@ -96,7 +103,7 @@ export function redisCounters(
       isClosed = true
       clearInterval(timer)
       const batch = redis.pipeline().zrem(NODES_KEY, node)
-      for (const [name, keys] of held) for (const key of keys) batch.zrem(key, name)
+      for (const [name, places] of [...held, ...lost]) for (const key of places) batch.zrem(PLACES_PREFIX + key, name)
       held.clear()
       const isSent = batch.exec().then(ignore, ignore)
       await Promise.race([isSent, new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
@@ -153,16 +160,24 @@ export function redisCounters(
   }
 
   function leaseOf(name: string, places: readonly string[], here: Lease): Lease {
-    const keys = places.map((key) => PLACES_PREFIX + key)
-    held.set(name, keys)
+    held.set(name, places)
     return {
       release() {
         here.release()
-        if (!held.delete(name) || !isShared) return
-        // One that is lost ends by itself, for nobody renews it.
-        for (const key of keys) redis.zrem(key, name).catch(ignore)
+        if (!held.delete(name)) return
+        if (isShared) giveBack(name, places)
+        else lose(name, places)
       },
     }
+  }
+
+  /** One that is not given back after all ends by itself, for nobody renews it. */
+  function giveBack(name: string, places: readonly string[]): void {
+    for (const key of places) redis.zrem(PLACES_PREFIX + key, name).catch(ignore)
+  }
+
+  function lose(name: string, places: readonly string[]): void {
+    if (places.length > 0 && lost.size < LOST_MAX) lost.set(name, places)
   }
 
   /** A failure is for the next request to find out. */
@@ -170,7 +185,7 @@ export function redisCounters(
     if (isBeating) return
     isBeating = true
     try {
-      const places = [...held].flatMap(([name, keys]) => keys.map((key) => ({ name, key })))
+      const places = [...held].flatMap(([name, keys]) => keys.map((key) => ({ name, key: PLACES_PREFIX + key })))
       for (let from = 0; from === 0 || from < places.length; from += BATCH) {
         // Those given back while an earlier batch was under way are over.
         const batch = places.slice(from, from + BATCH).filter(({ name }) => held.has(name))
@@ -191,6 +206,8 @@ export function redisCounters(
     if (isShared) return
     isShared = true
     onChange(true, null)
+    for (const [name, places] of lost) giveBack(name, places)
+    lost.clear()
     void beat() // what was taken meanwhile is told at once
   }
 

@@ -40,7 +40,7 @@ export const HEAD: RequestHead = {
   names: ['x-a', 'cookie', 'authorization', 'x-forwarded-user', 'x-a'],
   droppedHeaders: 0,
   clientAddress: '10.1.2.3',
-  isPeerTrusted: false,
+  peerAddress: '10.1.2.3',
   isUpgrade: false,
   isNavigation: false,
   bodyBytes: 0,

@@ -94,7 +94,7 @@ export function aHead(text: string, more: Partial<RequestHead> = {}, authority: 
     names: [],
     droppedHeaders: 0,
     clientAddress: '127.0.0.1',
-    isPeerTrusted: false,
+    peerAddress: '127.0.0.1',
     isUpgrade: false,
     isNavigation: false,
     bodyBytes: 0,
