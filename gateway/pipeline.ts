@@ -177,10 +177,21 @@ export async function answerRefusal(snapshot: Snapshot, ports: Ports, outcome: R
   return { status: 302, headers: [...headers, ...snapshot.ownHeaders], body: '' }
 }
 
-/** A browser at the origin itself, where its session would be, and somebody whom signing in again can help. */
-function maySignIn(snapshot: Snapshot, status: number, { refusal, principal }: Refused, head: RequestHead): boolean {
+/** A browser at the origin itself, where its session would be, on a route that takes one, and somebody whom it can help. */
+function maySignIn(
+  snapshot: Snapshot,
+  status: number,
+  { refusal, principal, match }: Refused,
+  head: RequestHead,
+): boolean {
   if (status !== 401 || !head.isNavigation || head.target.authority !== snapshot.admission.authority) return false
+  if (match !== null && match.access !== null && !takesSessions(match.access)) return false
   return refusal.stepUp === null || principal?.credential === 'session'
+}
+
+function takesSessions(access: Access): boolean {
+  if (access.kind !== 'require') return true
+  return access.checks.every((check) => check.kind !== 'with' || check.anyOf.includes('session'))
 }
 
 /** With the lines that let a page of another origin read it. A 404 is the same bytes whether there is a route or not. */

@@ -4,9 +4,9 @@ import { createReadStream, existsSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { loadForTools } from '../node/config-file.ts'
 import { usageError } from '../node/startup-error.ts'
-import { diffPolicies, diffProposals } from '../policy/diff.ts'
-import { diffText, type Paint } from '../policy/diff-words.ts'
-import { type ReplayGroup, type ReplayReport, replay } from '../policy/replay.ts'
+import { diffPolicies, diffProposals } from '../policy/diff/diff.ts'
+import { type ReplayGroup, type ReplayReport, replay } from '../policy/diff/replay.ts'
+import { diffText, type Paint } from '../policy/diff/words.ts'
 
 export interface DiffOptions {
   readonly replay?: string

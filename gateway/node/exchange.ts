@@ -1,7 +1,8 @@
 /** One request and its answer from first to last: holds what `record` needs, and writes the record exactly once. */
 
-import { type Outcome, type RawHead, Refusal, type Refused } from '../model.ts'
+import { type ForwardPlan, type Outcome, type RawHead, Refusal, type Refused } from '../model.ts'
 import { decide, record } from '../pipeline.ts'
+import type { Counters } from '../ports.ts'
 import type { Gateway } from './gateway.ts'
 
 export interface Exchange {
@@ -24,14 +25,31 @@ export function openExchange(gateway: Gateway, requestId: string, receivedAtMs: 
 const DECISIONS_MAX = 3
 const STALE = Object.freeze(new Refusal('revocation.stale'))
 
-/** A decision that an entry of the log or a stall of this process overtook is made again, with the log read first. */
-export async function decideAgain(exchange: Exchange, raw: RawHead, outcome: Outcome, times: number): Promise<Outcome> {
+/**
+ * A decision that an entry of the log or a stall of this process overtook is made again, with the log read first. It is the
+ * same request: what it was charged and the places it took stay as they are.
+ */
+export async function decideAgain(
+  exchange: Exchange,
+  raw: RawHead,
+  plan: ForwardPlan,
+  times: number,
+): Promise<Outcome> {
   const { snapshot, ports } = exchange.gateway
+  exchange.outcome = plan
   const isKnown = ports.revocations === null || (await ports.revocations.catchUp())
-  exchange.outcome = outcome
-  release(outcome) // places too are taken again
   if (!isKnown || times > DECISIONS_MAX) return failedExchange(exchange, STALE)
-  return decide(snapshot, ports, { ...raw, receivedAtMs: Date.now() })
+  const again = await decide(snapshot, { ...ports, counters: PAID }, { ...raw, receivedAtMs: Date.now() })
+  if (again.kind === 'forward') return { ...again, leases: plan.leases, answerHeaders: plan.answerHeaders }
+  release(plan)
+  return again
+}
+
+/** Admits what was charged before, and takes nothing. */
+const PAID: Counters = {
+  consume: (_key, _rule, nowMs) => ({ admitted: true, freeAtMs: nowMs }),
+  consumeHere: (_key, _rule, nowMs) => ({ admitted: true, freeAtMs: nowMs }),
+  charge: (demands) => ({ lease: null, standings: demands.map(() => ({ isAdmitted: true, left: 0, resetMs: null })) }),
 }
 
 /** Safe to call from every way an exchange can end; the first one counts. */

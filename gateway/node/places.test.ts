@@ -91,14 +91,27 @@ test('[FR-042] a bug while the caller is looked for keeps no place', async () =>
   expect(await isFree(counters)).toBe(true)
 })
 
-test('[FR-042] a decision that is made again takes its places anew, and not twice', async () => {
+test('[FR-042] a decision that is made again keeps its places, and is not charged a second time', async () => {
   const counters = memoryCounters(9)
   const plan = await forwarded(counters)
-  const exchange = exchangeOf(counters, plan)
+  const charged = () => {
+    throw new Error('charged')
+  }
+  const exchange = exchangeOf({ consume: charged, consumeHere: charged, charge: charged }, plan)
   const again = await decideAgain(exchange, raw('1'), plan, 1)
-  expect(again.kind).toBe('forward')
+  expect(again).toMatchObject({ kind: 'forward', answerHeaders: plan.answerHeaders })
+  expect(await isFree(counters)).toBe(false)
   exchange.outcome = again
   recordExchange(exchange, 200, false)
+  expect(await isFree(counters)).toBe(true)
+})
+
+test('[FR-042] a decision that comes out otherwise the second time keeps no place', async () => {
+  const counters = memoryCounters(9)
+  const plan = await forwarded(counters)
+  const verifyToken = () => new Refusal('token.revoked')
+  const again = await decideAgain(exchangeOf(counters, plan, { tokens: { verifyToken } }), raw('1'), plan, 1)
+  expect(again).toMatchObject({ kind: 'refuse', refusal: { reason: 'token.revoked' } })
   expect(await isFree(counters)).toBe(true)
 })
 

@@ -12,6 +12,7 @@ upstreams:
   up: { url: UPSTREAM, assertion: false }
 admission: { perAddress: off }
 routes:
+  /programs: { to: up, access: { with: token } }
   /safe/**: { to: up, access: { mfa: true }, encodedSlash: keep }
   /api/whoami: { to: up, access: { ip: 127.0.0.0/8 }, headers: { response: { set: { Cache-Control: "public, max-age=60" } } } }
 `
@@ -60,4 +61,10 @@ test('[FR-039] what a network alone opens is no shared cache’s to keep, whatev
   const near = await visit('/api/whoami', {})
   expect(near.status).toBe(200)
   expect(near.headers['cache-control']).toBe('private, max-age=60')
+})
+
+test('[FR-019] nobody is sent to sign in where a session would not help', async () => {
+  const { status, headers } = await visit('/programs', {})
+  expect(status).toBe(401)
+  expect(headers['location']).toBeUndefined()
 })

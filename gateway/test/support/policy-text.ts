@@ -2,8 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { formatIssues, readPolicy } from '../../config/parse.ts'
-import type { Imported } from '../../policy/import-policy.ts'
-import { type Verified, verifyImport } from '../../policy/import-verify.ts'
+import type { Imported } from '../../policy/import/policy.ts'
+import { type Verified, verifyImport } from '../../policy/import/verify.ts'
 
 export type TestPolicy = Exclude<ReturnType<typeof readPolicy>, { issues: unknown }>
 

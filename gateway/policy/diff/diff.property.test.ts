@@ -5,12 +5,12 @@
 
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { GatewayConfig } from '../config/schema.ts'
-import { readingsOf } from '../http/target.ts'
-import { type TestPolicy, tryPolicy } from '../test/support/policy-text.ts'
+import type { GatewayConfig } from '../../config/schema.ts'
+import { readingsOf } from '../../http/target.ts'
+import { type TestPolicy, tryPolicy } from '../../test/support/policy-text.ts'
+import { personaOf } from '../people.ts'
+import { simulate } from '../simulate.ts'
 import { type DiffRow, diffPolicies } from './diff.ts'
-import { personaOf } from './people.ts'
-import { simulate } from './simulate.ts'
 
 const SEED = 20_261_121
 const PAIRS = 120

@@ -1,9 +1,9 @@
 /** OpenAPI imports: what is carried, and that whatever is not is denied and listed. */
 
 import { describe, expect, test } from 'vitest'
-import { carried, policyOf, verified } from '../test/support/policy-text.ts'
-import { importOpenApi, outerReferences } from './import-openapi.ts'
-import type { ImportTarget } from './import-policy.ts'
+import { carried, policyOf, verified } from '../../test/support/policy-text.ts'
+import { importOpenApi, outerReferences } from './openapi.ts'
+import type { ImportTarget } from './policy.ts'
 
 const HERE: ImportTarget = { origin: 'http://books.test', upstream: 'http://127.0.0.1:9000' }
 

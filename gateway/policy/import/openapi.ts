@@ -1,8 +1,8 @@
 /** OpenAPI 3.0 and 3.1: paths and their `security` become routes and access. The document comes with its references resolved. */
 
-import { parsePattern } from '../route/pattern.ts'
-import { type SecuritySchemes, securityAccess } from './import-openapi-security.ts'
-import { bothOf } from './import-overlaps.ts'
+import { parsePattern } from '../../route/pattern.ts'
+import { type SecuritySchemes, securityAccess } from './openapi-security.ts'
+import { bothOf } from './overlaps.ts'
 import {
   HERE,
   ImportError,
@@ -13,7 +13,7 @@ import {
   type ImportTarget,
   type Loss,
   UPSTREAM_HERE,
-} from './import-policy.ts'
+} from './policy.ts'
 
 /** Any part of a document, before somebody looked at it. */
 export type Json = Readonly<Record<string, unknown>>

@@ -1,8 +1,8 @@
 /** Routes of other tools overlap where ours must not: the paths that two match get a line of their own, with what both ask. */
 
-import { type OwnHost, wildcardSuffix } from '../route/host.ts'
-import { covers, type Pattern, parsePattern, shapeOf } from '../route/pattern.ts'
-import type { ImportedAccess, ImportedRoute, Loss } from './import-policy.ts'
+import { type OwnHost, wildcardSuffix } from '../../route/host.ts'
+import { covers, type Pattern, parsePattern, shapeOf } from '../../route/pattern.ts'
+import type { ImportedAccess, ImportedRoute, Loss } from './policy.ts'
 
 type Routes = ReadonlyMap<string, ImportedRoute>
 

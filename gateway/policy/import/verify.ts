@@ -3,19 +3,12 @@
  * A line that does not compile is denied and listed; a request that gets further than the source allows is no policy at all.
  */
 
-import type { Issue } from '../config/issues.ts'
-import { formatIssues, readPolicy } from '../config/parse.ts'
-import { withIntersections } from './import-overlaps.ts'
-import {
-  ImportError,
-  type Imported,
-  type ImportedRoute,
-  type ImportedTest,
-  importedText,
-  type Loss,
-} from './import-policy.ts'
-import { NOBODY_NAME, personaOf } from './people.ts'
-import { simulate } from './simulate.ts'
+import type { Issue } from '../../config/issues.ts'
+import { formatIssues, readPolicy } from '../../config/parse.ts'
+import { NOBODY_NAME, personaOf } from '../people.ts'
+import { simulate } from '../simulate.ts'
+import { withIntersections } from './overlaps.ts'
+import { ImportError, type Imported, type ImportedRoute, type ImportedTest, importedText, type Loss } from './policy.ts'
 
 export interface Verified {
   readonly text: string

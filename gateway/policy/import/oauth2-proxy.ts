@@ -8,8 +8,8 @@ import {
   type ImportTarget,
   type Loss,
   UPSTREAM_HERE,
-} from './import-policy.ts'
-import { patternsOf } from './import-regex.ts'
+} from './policy.ts'
+import { patternsOf } from './regex.ts'
 
 type Value = string | readonly string[]
 

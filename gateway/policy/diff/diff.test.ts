@@ -1,9 +1,9 @@
 /** The diff of two policies: what it says of single changes, that it says nothing of none, and that it leaves nothing out. */
 
 import { describe, expect, test } from 'vitest'
-import { policyOf } from '../test/support/policy-text.ts'
+import { policyOf } from '../../test/support/policy-text.ts'
 import { diffPolicies, diffProposals } from './diff.ts'
-import { diffText } from './diff-words.ts'
+import { diffText } from './words.ts'
 
 const BASE = {
   version: 1,

@@ -1,13 +1,13 @@
 /** Imports of other gateways' rules: never wider than the source, and what cannot be said is denied and listed. */
 
 import { describe, expect, test } from 'vitest'
-import { carried } from '../test/support/policy-text.ts'
-import { importAuthelia } from './import-authelia.ts'
-import { importOathkeeper } from './import-oathkeeper.ts'
-import { importOauth2Proxy } from './import-oauth2-proxy.ts'
-import { stricter } from './import-overlaps.ts'
-import type { ImportTarget } from './import-policy.ts'
-import { patternsOf } from './import-regex.ts'
+import { carried } from '../../test/support/policy-text.ts'
+import { importAuthelia } from './authelia.ts'
+import { importOathkeeper } from './oathkeeper.ts'
+import { importOauth2Proxy } from './oauth2-proxy.ts'
+import { stricter } from './overlaps.ts'
+import type { ImportTarget } from './policy.ts'
+import { patternsOf } from './regex.ts'
 
 const HERE: ImportTarget = { origin: 'http://books.test', upstream: 'http://127.0.0.1:9000' }
 

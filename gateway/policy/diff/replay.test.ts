@@ -1,7 +1,7 @@
 /** Replay: what the log knows is decided, and what it does not know is never guessed. */
 
 import { describe, expect, test } from 'vitest'
-import { policyOf } from '../test/support/policy-text.ts'
+import { policyOf } from '../../test/support/policy-text.ts'
 import { replay } from './replay.ts'
 
 const BASE = {

@@ -1,7 +1,7 @@
 /** What differs between two files outside their routes: each such setting speaks for every request. Never shows a secret. */
 
-import type { GatewayConfig } from '../config/schema.ts'
-import type { Snapshot } from '../snapshot.ts'
+import type { GatewayConfig } from '../../config/schema.ts'
+import type { Snapshot } from '../../snapshot.ts'
 
 export interface SettingChange {
   readonly change: 'changed'

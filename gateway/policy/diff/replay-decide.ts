@@ -1,16 +1,16 @@
 /** One recorded request under one policy: let in, refused, or not to be told from what was recorded. */
 
-import { readingsOf } from '../http/target.ts'
-import type { CredentialKind, Principal, RequestHead } from '../model.ts'
-import { Refusal } from '../model.ts'
-import { PROBLEMS, REASONS } from '../problem/catalogue.ts'
-import { matchRoute, OWN } from '../route/match.ts'
-import { parsePattern } from '../route/pattern.ts'
-import type { Access, Check, Requirement, Route } from '../rules.ts'
-import type { Snapshot } from '../snapshot.ts'
-import { describeAccess } from './describe.ts'
+import { readingsOf } from '../../http/target.ts'
+import type { CredentialKind, Principal, RequestHead } from '../../model.ts'
+import { Refusal } from '../../model.ts'
+import { PROBLEMS, REASONS } from '../../problem/catalogue.ts'
+import { matchRoute, OWN } from '../../route/match.ts'
+import { parsePattern } from '../../route/pattern.ts'
+import type { Access, Check, Requirement, Route } from '../../rules.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import { describeAccess } from '../describe.ts'
+import { askedOf } from './access.ts'
 import type { DiffedPolicy } from './diff.ts'
-import { askedOf } from './diff-access.ts'
 
 /** What the log says of a request. */
 export interface Recorded {

@@ -3,8 +3,8 @@
  * set can often be shown to lie within another. What cannot be shown is `changed`, never `same`.
  */
 
-import { parseCidr } from '../http/address.ts'
-import type { Access, AccessByMethod, Check, Requirement } from '../rules.ts'
+import { parseCidr } from '../../http/address.ts'
+import type { Access, AccessByMethod, Check, Requirement } from '../../rules.ts'
 
 /** `opened`: who was let in still is, and somebody else may be. `closed`: the reverse. `changed`: some of both, or nobody can tell. */
 export type Change = 'opened' | 'changed' | 'closed'

@@ -1,6 +1,6 @@
 /** Reads one line of the access log, believing nothing of it: a log passes through many hands. */
 
-import type { CredentialKind } from '../model.ts'
+import type { CredentialKind } from '../../model.ts'
 import type { Recorded } from './replay-decide.ts'
 
 const KINDS: readonly CredentialKind[] = ['session', 'token', 'key']

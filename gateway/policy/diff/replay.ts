@@ -3,10 +3,10 @@
  * and a request that depends on it is reported as one that cannot be decided, with what is missing.
  */
 
-import type { Route } from '../rules.ts'
-import { describeAccess } from './describe.ts'
+import type { Route } from '../../rules.ts'
+import { describeAccess } from '../describe.ts'
+import { askedOf, type Change, compareAsked } from './access.ts'
 import { type DiffedPolicy, paramsOf } from './diff.ts'
-import { askedOf, type Change, compareAsked } from './diff-access.ts'
 import { decideRecorded, hostsOf, type Recorded, type Verdict } from './replay-decide.ts'
 import { readRecord } from './replay-record.ts'
 

@@ -1,8 +1,8 @@
 /** What differs between two routes besides who may come in: where a request goes, what becomes of it on the way, and how much is allowed. */
 
-import type { HeaderList } from '../model.ts'
-import type { CorsRules, HeaderEdits, IdentityDialect, Route, Upstream } from '../rules.ts'
-import { describeLimits, describeRewrite, durationWords } from './describe.ts'
+import type { HeaderList } from '../../model.ts'
+import type { CorsRules, HeaderEdits, IdentityDialect, Route, Upstream } from '../../rules.ts'
+import { describeLimits, describeRewrite, durationWords } from '../describe.ts'
 
 export interface PartChange {
   readonly what: string

@@ -1,7 +1,7 @@
 /** Ory Oathkeeper: access rules. Each rule is a line; what its pipeline asks beyond who the caller is cannot be carried. */
 
-import { covers, parsePattern } from '../route/pattern.ts'
-import { bothOf } from './import-overlaps.ts'
+import { covers, parsePattern } from '../../route/pattern.ts'
+import { bothOf } from './overlaps.ts'
 import {
   HERE,
   ImportError,
@@ -11,8 +11,8 @@ import {
   type ImportTarget,
   type Loss,
   UPSTREAM_HERE,
-} from './import-policy.ts'
-import { type Expressed, patternsOf } from './import-regex.ts'
+} from './policy.ts'
+import { type Expressed, patternsOf } from './regex.ts'
 
 type Json = Readonly<Record<string, unknown>>
 type Lose = (what: string) => void

@@ -3,14 +3,14 @@
  * Sound: a request that comes out differently meets a pattern of a row, in one of the spellings that lenient servers give its path.
  */
 
-import type { GatewayConfig } from '../config/schema.ts'
-import type { AccessByMethod, Route } from '../rules.ts'
-import type { Snapshot } from '../snapshot.ts'
-import { describeAccess } from './describe.ts'
-import { type Asked, askedOf, type Change, compareAsked, methodsOf, type Names, OTHER_METHODS } from './diff-access.ts'
-import { type ComparedPolicy, meetingsOf, regionText } from './diff-regions.ts'
-import { routeChanges } from './diff-routes.ts'
-import { settingChanges } from './diff-settings.ts'
+import type { GatewayConfig } from '../../config/schema.ts'
+import type { AccessByMethod, Route } from '../../rules.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import { describeAccess } from '../describe.ts'
+import { type Asked, askedOf, type Change, compareAsked, methodsOf, type Names, OTHER_METHODS } from './access.ts'
+import { type ComparedPolicy, meetingsOf, regionText } from './regions.ts'
+import { routeChanges } from './routes.ts'
+import { settingChanges } from './settings.ts'
 
 export interface DiffedPolicy {
   readonly config: GatewayConfig

@@ -3,10 +3,10 @@
  * rules in their order ask of its paths. A condition that cannot be said is taken to hold for whom it hurts.
  */
 
-import { wildcardSuffix } from '../route/host.ts'
-import { covers, type Pattern, parsePattern } from '../route/pattern.ts'
-import { type ConditionRule, conditionOf, methodsOf, POLICIES, type Policy, placesOf } from './import-authelia-rules.ts'
-import { withIntersections } from './import-overlaps.ts'
+import { wildcardSuffix } from '../../route/host.ts'
+import { covers, type Pattern, parsePattern } from '../../route/pattern.ts'
+import { type ConditionRule, conditionOf, methodsOf, POLICIES, type Policy, placesOf } from './authelia-rules.ts'
+import { withIntersections } from './overlaps.ts'
 import {
   HERE,
   ImportError,
@@ -16,7 +16,7 @@ import {
   type ImportTarget,
   type Loss,
   UPSTREAM_HERE,
-} from './import-policy.ts'
+} from './policy.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,7 +1,7 @@
 /** One rule of Authelia's `access_control`: where it holds, for whom, and what of it cannot be said. */
 
-import { parseCidr } from '../http/address.ts'
-import { type Expressed, patternsOf } from './import-regex.ts'
+import { parseCidr } from '../../http/address.ts'
+import { type Expressed, patternsOf } from './regex.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -3,9 +3,9 @@
  * both, so one fresh word stands for them, and a walk along the patterns of both at once meets every kind of path there is.
  */
 
-import { encodeLiteral, type Pattern, parsePattern, type Segment } from '../route/pattern.ts'
-import type { Route } from '../rules.ts'
-import type { Snapshot } from '../snapshot.ts'
+import { encodeLiteral, type Pattern, parsePattern, type Segment } from '../../route/pattern.ts'
+import type { Route } from '../../rules.ts'
+import type { Snapshot } from '../../snapshot.ts'
 
 /** A pattern of routes: a host and the paths there. */
 export interface Region {

@@ -1,6 +1,6 @@
 /** OpenAPI's `security`: alternatives, each of schemes that are needed together. What cannot be asked for is never let in. */
 
-import type { ImportedAccess } from './import-policy.ts'
+import type { ImportedAccess } from './policy.ts'
 
 type Json = Readonly<Record<string, unknown>>
 export type SecuritySchemes = Readonly<Record<string, Json>>
