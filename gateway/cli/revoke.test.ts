@@ -159,7 +159,9 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
   }
 
   const commands = Object.entries(KINDS).filter(([name]) => name !== 'all' && name !== 'issuer, another')
-  for (const [name, make] of commands) {
+  // A process for each: the other kinds write the same row, whatever the database.
+  const tried = kind === 'sqlite' ? commands : commands.slice(0, 2)
+  for (const [name, make] of tried) {
     test(`[FR-037] the command revokes: ${name}`, async () => {
       const { args, input, target, ended, kept } = await make(stage)
       await expectAll([...ended, ...kept], true)
@@ -175,23 +177,25 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
     })
   }
 
-  test('[FR-037] the command says what is wrong, and then nothing has changed', async () => {
-    const before = await stage.head()
-    const rows = [
-      [['all'], '--yes'],
-      [['user', 'nobody@example.com'], 'no user'],
-      [['user', 'nobody'], 'no user'],
-      [['token', 'x'], '--issuer'],
-      [['token', 'x', '--issuer', 'nobody'], 'no issuer "nobody"'],
-      [['token', '-'], 'No token'],
-      [['kid', 'x'], '--issuer'],
-      [['issuer', 'nobody'], 'no issuer'],
-      [['session'], 'Name the session'],
-      [['door', 'x'], 'Name one of'],
-    ] as const
-    for (const [args, text] of rows) await expect(stage.fleet.command(['revoke', ...args])).rejects.toThrow(text)
-    expect(await stage.head()).toBe(before)
-  })
+  // Told before any database is asked, or by a look-up that is the same in both.
+  if (kind === 'sqlite')
+    test('[FR-037] the command says what is wrong, and then nothing has changed', async () => {
+      const before = await stage.head()
+      const rows = [
+        [['all'], '--yes'],
+        [['user', 'nobody@example.com'], 'no user'],
+        [['user', 'nobody'], 'no user'],
+        [['token', 'x'], '--issuer'],
+        [['token', 'x', '--issuer', 'nobody'], 'no issuer "nobody"'],
+        [['token', '-'], 'No token'],
+        [['kid', 'x'], '--issuer'],
+        [['issuer', 'nobody'], 'no issuer'],
+        [['session'], 'Name the session'],
+        [['door', 'x'], 'Name one of'],
+      ] as const
+      for (const [args, text] of rows) await expect(stage.fleet.command(['revoke', ...args])).rejects.toThrow(text)
+      expect(await stage.head()).toBe(before)
+    })
 
   test('[FR-037] a token that says another end or person than it has is revoked none the less', async () => {
     const token = await stage.issuer.sign({ sub: 'real', jti: 'same' })
