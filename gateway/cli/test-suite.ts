@@ -16,10 +16,13 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PROJECTS = ['gateway', 'gateway/node', 'gateway/workers', 'gateway/test'] as const
 
 const FLEET = 'gateway/test/fleet'
-/** Whole fleets of processes take both cores, so their tests run after the others and one by one. */
+/** What looks at when something happens wants the machine for itself. */
+const TIMED = ['database', 'faults', 'revocation'].map((name) => `${FLEET}/${name}.test.ts`)
+/** Whole fleets of processes take both cores, so their tests run after the others. */
 const SELECTIONS = [
   ['--exclude', `${FLEET}/**`],
-  [FLEET, '--maxWorkers=1'],
+  [FLEET, ...TIMED.flatMap((file) => ['--exclude', file])],
+  [...TIMED, '--maxWorkers=1'],
 ] as const
 
 /** Variables of a developer's shell that would change what the gateway under test does. */

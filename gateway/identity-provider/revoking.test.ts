@@ -244,6 +244,7 @@ for (const kind of STORE_KINDS) {
   for (const fault of ['nothing', 'Redis', 'the database'] as const) {
     describe(`${kind}, ${fault} stopped`, () => {
       let nodes: TwoNodes
+      let admin: Awaited<ReturnType<typeof adminOf>> | null = null
       beforeAll(async () => {
         nodes = await startTwoNodes(kind, redis.url)
         if (fault === 'Redis') await redis.stop()
@@ -256,7 +257,7 @@ for (const kind of STORE_KINDS) {
       for (const [at, action] of ACTIONS.entries()) {
         test(`[FR-034] ${kind}, ${fault} stopped: ${action.what}`, async () => {
           const person = await signUp(nodes, `person${at}@example.com`)
-          const admin = await adminOf(nodes, `admin${at}@example.com`)
+          admin ??= await adminOf(nodes, 'admin@example.com')
           const made = (await action.make?.({ ...nodes, person, admin })) ?? ''
           const scene: Scene = { ...nodes, person, admin, made }
           await nodes.there.revocations.catchUp()
