@@ -128,14 +128,11 @@ function merge(mark: Mark, entry: LogEntry): void {
   if (entry.effect === 'end') mark.endedToMs = Math.max(mark.endedToMs, entry.notBeforeMs)
 }
 
-/** A token's own date may be ahead of the clock that dated its end: by no more than the largest `leeway` of an issuer. */
-const AHEAD_MS = 60_000
-
 /** `to` revokes what `from` did, and more. */
 function widen(to: Mark, from: Mark): void {
   to.sequence = Math.max(to.sequence, from.sequence)
   to.expiresAtMs = Math.max(to.expiresAtMs, from.expiresAtMs)
-  to.endedToMs = Math.max(to.endedToMs, from.endedToMs + AHEAD_MS)
+  to.endedToMs = Math.max(to.endedToMs, from.endedToMs)
 }
 
 /** What nobody dates was issued before any end, but only where there is one. */
