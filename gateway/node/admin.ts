@@ -4,6 +4,7 @@
  */
 
 import type { Server } from 'node:http'
+import { isLoopback } from '../config/network.ts'
 import { createAdminEndpoints } from '../endpoints/admin/app.ts'
 import type { AdminDeps, PolicyStatus } from '../endpoints/admin/deps.ts'
 import { limitCredential } from '../limit/credential.ts'
@@ -35,7 +36,6 @@ export interface AdminServerOptions {
 
 /** All that this listener has; the rest is 404 before anybody is asked who they are. */
 const OWN_PATHS = /^(?:\/v1\/.*|\/readyz|\/metrics)$/
-const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/
 
 export function createAdminServer({ listen, source, journal, deps }: AdminServerOptions): AdminServer {
   const upgraded = openSockets()
@@ -68,7 +68,7 @@ export function createAdminServer({ listen, source, journal, deps }: AdminServer
 function adminSnapshot(snapshot: Snapshot, { host, port }: AdminServerOptions['listen'], keyHeader: string): Snapshot {
   const authorityOf = (name: string) => new URL(`http://${name.includes(':') ? `[${name}]` : name}:${port}`).host
   const authority = authorityOf(host)
-  const authorities = new Set(LOOPBACK.test(host) ? [authority, authorityOf('localhost')] : [authority])
+  const authorities = new Set(isLoopback(host) ? [authority, authorityOf('localhost')] : [authority])
   const admission: AdmissionRules = {
     ...snapshot.admission,
     scheme: 'http',

@@ -122,7 +122,7 @@ function filesOf(file: string, { texts }: ParsedPolicy): readonly string[] {
   return [resolve(file), ...included.map(({ name }) => resolve(dirname(file), name))]
 }
 
-function sha256(text: string): string {
+export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 

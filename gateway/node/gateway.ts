@@ -5,7 +5,7 @@ import type { Snapshot } from '../snapshot.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { OpenSockets } from './open-sockets.ts'
 import type { RelaySweep } from './relay-sweep.ts'
-import type { UpstreamPools } from './upstream-pool.ts'
+import type { Upstreams } from './upstream/upstreams.ts'
 
 /** The gateway's own paths. Requests come rebuilt from an admitted head. */
 export interface Endpoints {
@@ -20,7 +20,7 @@ export interface Gateway {
   readonly snapshot: Snapshot
   readonly ports: Ports
   readonly endpoints: Endpoints
-  readonly pools: UpstreamPools
+  readonly upstreams: Upstreams
   readonly sweep: RelaySweep
   readonly upgraded: OpenSockets
   readonly exchanges: OpenExchanges

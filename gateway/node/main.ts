@@ -23,7 +23,7 @@ import { checkTests, isReadAgain, nameOf, type Reloaded, reloader } from './relo
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
 import { isStartupError, startupError } from './startup-error.ts'
-import { upstreamPools } from './upstream-pool.ts'
+import { openUpstreams } from './upstream/upstreams.ts'
 
 export type GatewayOptions = OpenOptions
 
@@ -85,7 +85,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       snapshot,
       ports: { ...ports, journal: observed(ports.journal, metrics, decisions) },
       endpoints,
-      pools: upstreamPools(),
+      upstreams: openUpstreams(),
       sweep: relaySweep(),
       upgraded: openSockets(),
       exchanges,
@@ -102,7 +102,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       const before = reloads.policy
       source.current = { ...current, snapshot: policy.snapshot, ports: { ...current.ports, tokens } }
       exchanges.redecide()
-      current.pools.keep(originsOf(policy.snapshot))
+      current.upstreams.keep(originsOf(policy.snapshot))
       metrics.policyChanged(before.config, policy.config)
       watch?.follow(policy.listFiles)
     },
@@ -111,7 +111,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     options.isWatched === true && isReadAgain(options.policy.file)
       ? watchPolicy(opened.policy.listFiles, () => void reloads.reload(), unwatched)
       : null
-  const { pools, sweep, upgraded } = source.current
+  const { upstreams, sweep, upgraded } = source.current
   sweep.add(exchanges)
   const server = createGatewayServer(source)
   const views = { reloader: reloads, metrics, decisions }
@@ -125,7 +125,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     await Promise.all([closeServer(server, upgraded), admin?.close()])
     sweep.stop()
     exchanges.close()
-    await pools.destroy()
+    await upstreams.destroy()
     await closeStores()
     await journal.flush()
   }

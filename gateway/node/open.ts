@@ -1,5 +1,6 @@
 /** Opens what stands behind the gateway, in the order things depend on each other: policy, secret, stores, identity provider. */
 
+import { isLoopback } from '../config/network.ts'
 import { auditTrail } from '../identity-provider/audit.ts'
 import { type OpenIdentityProvider, openIdentityProvider } from '../identity-provider/provider.ts'
 import { revocationHistory } from '../identity-provider/revocation-history.ts'
@@ -54,7 +55,6 @@ export interface Opened {
 
 /** Client addresses and sign-in limits counted at once on this node. */
 const COUNTER_KEYS_MAX = 100_000
-const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/
 
 /** Rejects with a startup error when an operator can mend it; whatever had been opened is closed again. */
 export async function openAll(options: OpenOptions): Promise<Opened> {
@@ -64,7 +64,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     upstreamUrl: options.upstreamUrl ?? null,
   })
   const { config, snapshot, warnings } = policy
-  if (options.isLoopbackOnly === true && !LOOPBACK.test(config.listen.host)) {
+  if (options.isLoopbackOnly === true && !isLoopback(config.listen.host)) {
     throw startupError(`The demo has known users, so it listens on loopback only, not on ${config.listen.host}.`)
   }
   for (const warning of warnings) journal.note(warning)

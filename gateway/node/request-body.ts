@@ -1,57 +1,103 @@
 /**
- * A client's body on its way to an upstream, counted as it flows. It is a stream of its own, because an upstream that
- * fails destroys the stream it was sent: were that the client's, the client could not be answered any more.
+ * A client's body on its way to an upstream, counted as it flows, piece by piece and never faster than either side takes it.
  */
 
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
+import type { UpstreamCall } from './upstream/transport.ts'
 import { stopped } from './upstream-failure.ts'
 
-export interface RequestBody extends Readable {
-  /** The piece that was held up is to be asked about again. */
-  flow(): void
+/** Whoever has a body sent. */
+export interface BodyOwner {
+  /** Asked about each piece; one that may not pass waits for `flow`. */
+  mayPass(): boolean
+  /** It is too long, or the client broke off. Nothing more is sent. */
+  onBodyFault(error: Error): void
 }
 
-/**
- * The body, never longer than `bytesMax`. `mayPass` is asked about each piece; one that may not waits for `flow`. Errors when
- * the client breaks off.
- */
-export function requestBody(request: IncomingMessage, bytesMax: number, mayPass: () => boolean): RequestBody {
-  let bytes = 0
-  let held: Buffer | null = null
-  const onData = (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > bytesMax) body.destroy(stopped('body.too-large', `more than ${bytesMax} bytes`))
-    else pass(chunk)
+export class RequestBody {
+  readonly #request: IncomingMessage
+  readonly #bytesMax: number
+  readonly #owner: BodyOwner
+  #call: UpstreamCall | null = null
+  #bytes = 0
+  #held: Buffer | null = null
+  #isStarted = false
+  #isOver = false
+
+  /** Never passes on more than `bytesMax`. */
+  constructor(request: IncomingMessage, bytesMax: number, owner: BodyOwner) {
+    this.#request = request
+    this.#bytesMax = bytesMax
+    this.#owner = owner
   }
-  const pass = (chunk: Buffer) => {
-    held = mayPass() ? null : chunk
-    if (held !== null || !body.push(chunk)) request.pause()
+
+  /** Something has been read of it, so nobody can send it again from its beginning. */
+  get isStarted(): boolean {
+    return this.#isStarted
   }
-  const onEnd = () => body.push(null)
-  const onGone = () => {
-    if (!request.complete) body.destroy(stopped('client.gone', 'the client broke off its body'))
+
+  /** The client is waited for, and not the upstream. */
+  get isWaitingForClient(): boolean {
+    return this.#isStarted && !this.#isOver && this.#held === null && !this.#request.isPaused()
   }
-  const body = new Readable({
-    read() {
-      if (held === null) request.resume()
-    },
-    destroy(error, done) {
-      request.off('data', onData).off('end', onEnd).off('close', onGone)
-      done(error)
-    },
-  })
-  request.on('data', onData).on('end', onEnd).on('close', onGone)
-  // Reasons arrive by other ways; an error event that nobody hears would end the process.
-  request.on('error', ignore)
-  body.on('error', ignore)
-  return Object.assign(body, {
-    flow() {
-      if (held === null || body.destroyed) return
-      request.resume()
-      pass(held)
-    },
-  })
+
+  /** From now on its pieces go to this call. */
+  start(call: UpstreamCall): void {
+    this.#call = call
+    this.#isStarted = true
+    const request = this.#request
+    if (request.destroyed && !request.complete) return void this.#gone()
+    request.on('data', this.#take).on('end', this.#end).on('close', this.#gone)
+    // Reasons arrive by other ways; an error event that nobody hears would end the process.
+    request.on('error', ignore)
+  }
+
+  /** What waits may be asked about again. */
+  flow(): void {
+    const chunk = this.#held
+    if (chunk === null || this.#isOver) return
+    this.#held = null
+    this.#pass(chunk)
+    if (this.#held === null) this.#request.resume()
+  }
+
+  onWritable(): void {
+    if (this.#isStarted && this.#held === null && !this.#isOver) this.#request.resume()
+  }
+
+  /** Nothing more of it is sent. */
+  stop(): void {
+    this.#isOver = true
+    this.#held = null
+    this.#request.off('data', this.#take).off('end', this.#end).off('close', this.#gone)
+  }
+
+  readonly #take = (chunk: Buffer): void => {
+    this.#bytes += chunk.length
+    if (this.#bytes > this.#bytesMax) this.#fault(stopped('body.too-large', `more than ${this.#bytesMax} bytes`))
+    else this.#pass(chunk)
+  }
+
+  #pass(chunk: Buffer): void {
+    if (!this.#owner.mayPass()) {
+      this.#held = chunk
+      this.#request.pause()
+    } else if (!this.#call!.write(chunk)) this.#request.pause()
+  }
+
+  readonly #end = (): void => {
+    this.stop()
+    this.#call!.end()
+  }
+
+  readonly #gone = (): void => {
+    if (!this.#request.complete) this.#fault(stopped('client.gone', 'the client broke off its body'))
+  }
+
+  #fault(error: Error): void {
+    this.stop()
+    this.#owner.onBodyFault(error)
+  }
 }
 
 /** How much of a body nobody wants is read before the connection is given up. */

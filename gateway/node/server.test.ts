@@ -14,7 +14,7 @@ import { openSockets } from './open-sockets.ts'
 import { relaySweep } from './relay-sweep.ts'
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
-import { upstreamPools } from './upstream-pool.ts'
+import { openUpstreams } from './upstream/upstreams.ts'
 
 const TEXT = `
 version: 1
@@ -54,7 +54,7 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
     snapshot,
     ports: { ...none, ...ports, journal },
     endpoints,
-    pools: upstreamPools(),
+    upstreams: openUpstreams(),
     sweep,
     upgraded,
     exchanges: openExchanges({

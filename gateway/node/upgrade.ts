@@ -118,7 +118,7 @@ class Upgrade implements OpenExchange {
     this.#timer = setTimeout(() => {
       this.#upstream?.destroy(stopped('upstream.timeout', `no answer to the upgrade for ${route.timeoutMs} ms`))
     }, route.timeoutMs).unref()
-    const tls = gateway.pools.tlsOf(origin)
+    const tls = gateway.upstreams.tlsOf(origin)
     const proxy = createProxyMiddleware<IncomingMessage>({
       target: origin,
       ...(tls === null ? {} : { ssl: { ...tls } }),

@@ -13,7 +13,7 @@ import { openSockets } from '../../node/open-sockets.ts'
 import { relaySweep } from '../../node/relay-sweep.ts'
 import { createGatewayServer } from '../../node/server.ts'
 import { closeServer } from '../../node/shutdown.ts'
-import { upstreamPools } from '../../node/upstream-pool.ts'
+import { openUpstreams } from '../../node/upstream/upstreams.ts'
 import { recheck } from '../../pipeline.ts'
 import type { Ports } from '../../ports.ts'
 import { memoryCounters } from '../../stores/memory/counters.ts'
@@ -113,7 +113,7 @@ beforeEach(async () => {
     snapshot,
     ports,
     endpoints: { fetch: () => new Response('own') },
-    pools: upstreamPools(),
+    upstreams: openUpstreams(),
     sweep: relaySweep(),
     upgraded: openSockets(),
     exchanges,
@@ -128,7 +128,7 @@ afterEach(async () => {
   gateway.sweep.stop()
   server.closeAllConnections()
   await closeServer(server, gateway.upgraded)
-  await gateway.pools.destroy()
+  await gateway.upstreams.destroy()
   expect(faults).toEqual([])
   await until(() => gateway.exchanges.size === 0, 'no exchange is kept')
   expect(gateway.exchanges.nameCount).toBe(0)
