@@ -25,6 +25,8 @@ export interface RawHead {
   readonly peerAddress: string
   /** True when the client asks to switch this connection to WebSocket. Any other upgrade is not an upgrade to us. */
   readonly isUpgrade: boolean
+  /** HTTP/2 only: the head did not end the request, so a body may follow whatever the fields say of it. */
+  readonly isOpen?: boolean
 }
 
 /** RFC 9110 §7.1. `path` is canonical and is forwarded byte for byte; `query` is empty or begins with `?`. */
@@ -282,6 +284,9 @@ export interface AccessRecord {
   readonly droppedHeaders: number
   readonly droppedGroups: number
   readonly isAborted: boolean
+  /** The server that was asked last, and how often one was; absent where there is only one and it was asked once, or none was. */
+  readonly server?: string
+  readonly tries?: number
 }
 
 /**

@@ -61,50 +61,45 @@ export async function decide(snapshot: Snapshot, ports: Ports, raw: RawHead): Pr
   const counted = chargeAddress(snapshot, ports.counters, route, head)
   const ofAddress = counted instanceof Promise ? await counted : counted
   if (ofAddress instanceof Refusal) return refused(head.requestId, ofAddress, head, match)
-  let outcome: Outcome | null = null
-  try {
-    outcome = await decideFor(snapshot, ports, head, match, ofAddress)
-    return outcome
-  } finally {
-    if (outcome?.kind !== 'forward') release(ofAddress)
-  }
-}
-
-/** The rest of the line: who is it, may they, and what does the upstream get. */
-async function decideFor(
-  snapshot: Snapshot,
-  ports: Ports,
-  head: RequestHead,
-  match: RouteMatch,
-  ofAddress: Charged,
-): Promise<Outcome> {
-  const { route, access } = match
-  const refuse = (refusal: Refusal, principal: Principal | null, isAuthenticated: boolean): Refused => {
-    return refused(head.requestId, refusal, head, match, principal, isAuthenticated)
-  }
-  if (access === null) return refuse(await refuseMethod(snapshot, ports, match, head), null, false)
-
-  const found = access.kind === 'public' ? NOBODY : authenticate(ports, head)
-  const authentication = found instanceof Promise ? await found : found
-  if (authentication instanceof Refusal) return refuse(authentication, null, false)
-  const { principal, setCookies } = authentication
-  const isAuthenticated = access.kind !== 'public'
-
-  const decision = authorize(access, principal, { head, params: match.params }, snapshot.allowUnverifiedEmail)
-  if (decision !== ALLOW) return refuse(withCookies(decision, setCookies), principal, isAuthenticated)
-
-  const counted = chargePrincipal(snapshot, ports.counters, route, authentication, head, ofAddress)
-  const ofPrincipal = counted instanceof Promise ? await counted : counted
-  if (ofPrincipal instanceof Refusal) return refuse(withCookies(ofPrincipal, setCookies), principal, isAuthenticated)
-
+  let charged = ofAddress
   let plan: ForwardPlan | Refusal | null = null
   try {
-    const planned = planForward(upstreamHeaders, snapshot, ports.assertions, match, head, authentication, ofPrincipal)
+    const { access, params } = match
+    if (access === null) return refused(head.requestId, await refuseMethod(snapshot, ports, match, head), head, match)
+
+    const found = access.kind === 'public' ? NOBODY : authenticate(ports, head)
+    const authentication = found instanceof Promise ? await found : found
+    if (authentication instanceof Refusal) return refused(head.requestId, authentication, head, match)
+    const { principal, setCookies } = authentication
+    const isAuthenticated = access.kind !== 'public'
+
+    const decision = authorize(access, principal, { head, params }, snapshot.allowUnverifiedEmail)
+    if (decision !== ALLOW) {
+      return refused(head.requestId, withCookies(decision, setCookies), head, match, principal, isAuthenticated)
+    }
+
+    const countedMore = chargePrincipal(snapshot, ports.counters, route, authentication, head, ofAddress)
+    const ofAll = countedMore instanceof Promise ? await countedMore : countedMore
+    if (ofAll instanceof Refusal) {
+      return refused(head.requestId, withCookies(ofAll, setCookies), head, match, principal, isAuthenticated)
+    }
+    charged = ofAll
+
+    const planned = planForward(
+      upstreamHeaders,
+      snapshot,
+      ports.assertions,
+      ports.servers,
+      match,
+      head,
+      authentication,
+      ofAll,
+    )
     plan = planned instanceof Promise ? await planned : planned
+    return plan instanceof Refusal ? refused(head.requestId, plan, head, match, principal, isAuthenticated) : plan
   } finally {
-    if (plan === null || plan instanceof Refusal) release(ofPrincipal)
+    if (plan === null || plan instanceof Refusal) release(charged)
   }
-  return plan instanceof Refusal ? refuse(plan, principal, isAuthenticated) : plan
 }
 
 function release({ leases }: Charged): void {
@@ -206,15 +201,27 @@ const SIGN_IN_RETURN_MS = 3_600_000
 /** Sealed, it grows by a third: the address of the sign-in page must stay within what admission takes. */
 const RETURN_CHARS_MAX = 6000
 
-/**
- * May a failed attempt be sent once more? Only when it cannot have had an effect: a method that is safe,
- * no body, and not a byte of an answer (RFC 9110 §9.2.2).
- */
-export function mayRetry(head: RequestHead, isResponseStarted: boolean): boolean {
-  return (
-    !isResponseStarted && !head.isUpgrade && head.bodyBytes === 0 && (head.method === 'GET' || head.method === 'HEAD')
-  )
+/** How far a try came that failed. */
+export interface Attempt {
+  /** The first is 1. */
+  readonly tries: number
+  /** Something may have reached the server. */
+  readonly isSent: boolean
+  /** Something came back, if only an interim answer. */
+  readonly isAnswered: boolean
 }
+
+/**
+ * May a try that failed be made once more? Only when nothing was sent; or nothing came back, there is no body that is gone,
+ * and twice is as good as once (RFC 9110 §9.2.2).
+ */
+export function mayRetry(head: RequestHead, { tries, isSent, isAnswered }: Attempt): boolean {
+  if (isAnswered || head.isUpgrade || tries >= TRIES_MAX) return false
+  return !isSent || (head.bodyBytes === 0 && IDEMPOTENT.has(head.method))
+}
+
+const TRIES_MAX = 3
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 
 /**
  * The last verb: what is written about a finished exchange. A proposal is decided here, from what is in memory and with nobody

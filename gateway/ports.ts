@@ -4,7 +4,7 @@
  */
 
 import type { AccessRecord, Authentication, Consumption, Lease, Principal, Proof, Refusal, Soon } from './model.ts'
-import type { Limit, RateRule } from './rules.ts'
+import type { Limit, RateRule, Upstream, UpstreamServer } from './rules.ts'
 
 /** Sessions of this gateway's own identity provider. */
 export interface SessionSource {
@@ -94,6 +94,12 @@ export interface AssertionSource {
   assertionFor(principal: Principal, upstreamId: string, nowMs: number): Soon<string>
 }
 
+/** Which of an upstream's servers is to be asked, by what is known of them now. */
+export interface ServerChoice {
+  /** Null when none of them is well. */
+  choose(upstream: Upstream): UpstreamServer | null
+}
+
 /** Counters of rates (GCRA) and of open connections. */
 export interface Counters {
   /**
@@ -166,6 +172,8 @@ export interface Ports {
   /** Null where there is no log (a Worker): then nothing is remembered that could be revoked. */
   readonly revocations: Revocations | null
   readonly assertions: AssertionSource | null
+  /** Null where nothing is known of servers: then each gets its share, by weight. */
+  readonly servers: ServerChoice | null
   /** Null where nobody can sign in: nothing is sent to a sign-in page then. */
   readonly sealer: Sealer | null
   readonly journal: Journal

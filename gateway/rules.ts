@@ -97,7 +97,7 @@ export type IdentityClaim =
 
 /** One of the machines of an upstream. */
 export interface UpstreamServer {
-  /** Scheme and authority without a trailing slash, such as `http://127.0.0.1:9000`. */
+  /** Scheme and authority without a trailing slash, such as `http://127.0.0.1:9000`; or a socket, `unix:/run/books.sock`. */
   readonly origin: string
   /** Its share of the requests, in proportion to the others'. */
   readonly weight: number
@@ -114,6 +114,46 @@ export interface Upstream {
   readonly isPathExact: boolean
   /** `public` keeps the Host the client used; `upstream` sends the upstream's own. */
   readonly host: 'public' | 'upstream'
+  /** How its servers are asked whether they are well; null where they are not asked. */
+  readonly health: HealthRule | null
+  /** When a server that fails is left alone for a while; null for never. */
+  readonly ejection: EjectionRule | null
+  /** Tries beyond the first, at most, in percent of the requests; 0 for none. */
+  readonly retryPercentMax: number
+  /** Requests under way at one server, at most. */
+  readonly connectionsMax: number
+  /** Requests that wait for one of its servers, at most. */
+  readonly queueMax: number
+  /** The longest that any of its routes waits for a connection. */
+  readonly connectMs: number
+}
+
+/** A path that answers 2xx on a server that is well. */
+export interface HealthRule {
+  readonly path: string
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  /** So many good answers in a row bring a server back, so many bad ones take it out. */
+  readonly healthyAfter: number
+  readonly unhealthyAfter: number
+}
+
+/** So many failures in a row and a server is left alone for so long, and longer each time that it fails again at once. */
+export interface EjectionRule {
+  readonly failures: number
+  readonly durationMs: number
+}
+
+/** How long each part of an exchange with an upstream may take. */
+export interface Timeouts {
+  /** Until there is a connection, the wait for a free one included. */
+  readonly connectMs: number
+  /** Silence before the head of the answer. */
+  readonly firstByteMs: number
+  /** Silence between bytes after it. */
+  readonly idleMs: number
+  /** From the first try to the last byte; null for no end. */
+  readonly totalMs: number | null
 }
 
 export interface Route {
@@ -132,8 +172,7 @@ export interface Route {
   readonly limits: readonly Limit[]
   readonly cors: CorsRules | null
   readonly bodyBytesMax: number
-  /** Idle time allowed between bytes from the upstream, the wait for its head included. */
-  readonly timeoutMs: number
+  readonly timeouts: Timeouts
   readonly allowRequestHeaders: ReadonlySet<string>
   readonly allowResponseHeaders: ReadonlySet<string>
   readonly requestEdits: HeaderEdits | null

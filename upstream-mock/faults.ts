@@ -65,7 +65,7 @@ const FAULTS: Record<string, Fault> = {
   '1xx'(_url, _request, _response, socket) {
     socket.write('HTTP/1.1 103 Early Hints\r\nLink: </early.css>; rel=preload\r\nX-Forwarded-User: early\r\n\r\n')
     socket.write('HTTP/1.1 100 Continue\r\n\r\n')
-    socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nfinal\n')
+    socket.end('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nfinal\n')
   },
   trailers(_url, _request, _response, socket) {
     const head = 'HTTP/1.1 200 OK\r\nTrailer: X-Checksum, Set-Cookie\r\nTransfer-Encoding: chunked\r\n\r\n'
@@ -89,7 +89,7 @@ const FAULTS: Record<string, Fault> = {
   'set-cookie'(url, _request, _response, socket) {
     const more = url.searchParams.getAll('cookie').map((line) => `Set-Cookie: ${line}`)
     writeHead(socket, 200, [...HOSTILE_LINES, ...more, 'Content-Length: 3'])
-    socket.write('ok\n')
+    socket.end('ok\n')
   },
   /** `set=Name: value` writes a line as given; `count` and `bytes` write many lines, or one of that size. */
   headers(url, _request, _response, socket) {
@@ -99,7 +99,7 @@ const FAULTS: Record<string, Fault> = {
     const bytes = numberOf(url, 'bytes', 0, 16 * 1024 * 1024)
     if (bytes > 0) lines.push(`X-Large: ${'x'.repeat(bytes)}`)
     writeHead(socket, 200, [...lines, 'Content-Length: 3'])
-    socket.write('ok\n')
+    socket.end('ok\n')
   },
   /** Answers before a byte of the body is read; `close` ends the connection too. */
   early(url, _request, response, socket) {

@@ -10,6 +10,7 @@ import type { AdmissionRules } from '../snapshot.ts'
 import { clientAddressOf, peerOf } from './client-address.ts'
 import { type Fields, readFields } from './fields.ts'
 import { bodyBytesOf } from './framing.ts'
+import { isHttp2Head } from './http2.ts'
 import { isNavigation } from './navigation.ts'
 
 const METHOD_REFUSED = Object.freeze(new Refusal('method.refused'))
@@ -25,7 +26,8 @@ export function admit(rules: AdmissionRules, raw: RawHead): RequestHead | Refusa
 
   const fields = readFields(rules, raw.headers)
   if (fields instanceof Refusal) return fields
-  const bodyBytes = bodyBytesOf(raw.httpVersion, fields.contentLength, fields.transferEncoding)
+  if (raw.httpVersion === '2.0' && !isHttp2Head(raw.headers, fields.names)) return MALFORMED
+  const bodyBytes = bodyBytesOf(raw.httpVersion, fields.contentLength, fields.transferEncoding, raw.isOpen === true)
   if (bodyBytes === null) return FRAMING
   if (raw.isUpgrade) {
     if (method !== 'GET' || raw.httpVersion !== '1.1') return MALFORMED // RFC 6455 §4.1

@@ -1,16 +1,17 @@
 /** Message framing (RFC 9112 §6.3). Two parsers that disagree on where a body ends are one smuggled request. */
 
 /**
- * Declared bytes of the body: 0 when there is none, -1 when it is chunked, null when servers could disagree.
+ * Declared bytes of the body: 0 when there is none, -1 when only its end will tell, null when servers could disagree.
  * The RFC lets a gateway repair some of these; a repair is safe only if every upstream repairs alike.
  */
 export function bodyBytesOf(
   httpVersion: '1.0' | '1.1' | '2.0',
   contentLength: string | null,
   transferEncoding: string | null,
+  isOpen: boolean,
 ): number | null {
   if (transferEncoding === null) {
-    if (contentLength === null) return 0
+    if (contentLength === null) return isOpen ? -1 : 0
     return DIGITS.test(contentLength) ? Number(contentLength) : null
   }
   if (contentLength !== null || httpVersion !== '1.1') return null

@@ -66,6 +66,7 @@ const ports: Ports = {
   keys: { verifyKey: () => verified },
   revocations: null,
   counters: memoryCounters(10_000),
+  servers: null,
   assertions: null,
   sealer: null,
   journal: { record() {}, fault() {} },

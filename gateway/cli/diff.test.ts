@@ -1,24 +1,20 @@
-/** `postern diff` and `postern import` as they are typed: real processes and real files. */
+/** `postern diff` and `postern import` as they are typed, on real files. */
 
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
+import { command, commandAlone } from '../test/support/command.ts'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const LIBRARY = fileURLToPath(new URL('../../config/hour/library.openapi.yaml', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'postern-diff-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-async function postern(...options: readonly string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, NODE_ENV: 'test', NO_COLOR: '1' }
-  const child = spawn(process.execPath, [MAIN, ...options], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
-  const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)))
-  const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  return { status, stdout, stderr }
+const options = { cwd: folder, env: { ...process.env, NODE_ENV: 'test', NO_COLOR: '1' } }
+
+function postern(...words: readonly string[]) {
+  return command(words, options)
 }
 
 function file(name: string, content: string): string {
@@ -59,7 +55,7 @@ test('[FR-048] diff says who gets in, replays a log, and tells programs by its e
   expect(told.stdout).toContain('opened   /a  all methods: access')
   expect(told.stdout).toContain('refused, would be let in  2 x GET on /a')
   expect(told.stdout).toContain('1 lines are not of an access log')
-  const json = await postern('diff', old, next, '--replay', log, '--json', '--exit-code')
+  const json = await commandAlone(['diff', old, next, '--replay', log, '--json', '--exit-code'], options)
   expect(json.status).toBe(1)
   expect(JSON.parse(json.stdout)).toMatchObject({
     rows: [{ change: 'opened' }],
@@ -77,7 +73,8 @@ test('[FR-048] a proposal is compared with the file it stands in, and a wrong us
 }, 60_000)
 
 test('[FR-049] a hundred operations become a policy that passes its check and its tests', async () => {
-  const made = await postern('import', 'openapi', LIBRARY, '--upstream', 'http://127.0.0.1:9000', '-o', 'library.yaml')
+  const words = ['import', 'openapi', LIBRARY, '--upstream', 'http://127.0.0.1:9000', '-o', 'library.yaml']
+  const made = await commandAlone(words, options)
   expect(made.status, made.stderr).toBe(0)
   expect(made.stderr).toContain('GET /metrics: `operators`: HTTP basic is not a way in here -> denied')
   const checked = await postern('check', 'library.yaml')

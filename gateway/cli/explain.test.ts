@@ -1,18 +1,16 @@
-/** `postern test`, `routes` and `explain` as somebody types them: real processes on a policy file of their own. */
+/** `postern test`, `routes` and `explain` as somebody types them, on a policy file of their own. */
 
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Explanation } from '../policy/explain-request.ts'
+import { command, commandAlone } from '../test/support/command.ts'
 import { startTestGateway } from '../test/support/gateway.ts'
 import { askAdmin } from './decision-source.ts'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 /** A secret that is not set where policies are judged: only a credential needs the stores. */
 const POLICY = `version: 1
 origin: http://localhost:8080
@@ -45,25 +43,19 @@ beforeAll(() => {
 }, 120_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
+const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, DATABASE_URL: undefined, REDIS_URL: undefined }
+
 function postern(words: readonly string[], input = '') {
-  const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, DATABASE_URL: undefined, REDIS_URL: undefined }
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...words], {
-    cwd: folder,
-    env,
-    input,
-    encoding: 'utf8',
-    timeout: 60_000,
-  })
-  return { status, stdout, stderr }
+  return command(words, { cwd: folder, env, input })
 }
 
 function explain(...words: readonly string[]) {
   return postern(['explain', ...words, '--config', 'good.yaml'])
 }
 
-test('[FR-047] test says what passed, and needs no secret for it', () => {
+test('[FR-047] test says what passed, and needs no secret for it', async () => {
   for (const file of ['good.yaml', 'secret.yaml']) {
-    const { status, stdout } = postern(['test', file])
+    const { status, stdout } = await postern(['test', file])
     expect(stdout).toContain('✓ GET /api/admin/users as root: allow\n')
     expect(stdout).toMatch(/\ncoverage: 2 of 5 routes, \d+ of \d+ branches \(\d+%\)/)
     expect(stdout).toMatch(/2 tests, all passed\n$/)
@@ -71,8 +63,8 @@ test('[FR-047] test says what passed, and needs no secret for it', () => {
   }
 }, 120_000)
 
-test('[FR-047] test exits with 1 for a failure, and says what was found, where, and why it matters', () => {
-  const { status, stdout } = postern(['test', 'failing.yaml', '--junit', 'report.xml'])
+test('[FR-047] test exits with 1 for a failure, and says what was found, where, and why it matters', async () => {
+  const { status, stdout } = await postern(['test', 'failing.yaml', '--junit', 'report.xml'])
   expect(status).toBe(1)
   expect(stdout).toContain(
     '✗ POST /api/books as alice  failing.yaml:18\n' +
@@ -84,25 +76,25 @@ test('[FR-047] test exits with 1 for a failure, and says what was found, where, 
   expect(report).toContain('<failure message="expected allow, found 403 forbidden')
 }, 120_000)
 
-test('[FR-047] test gives JSON, lists what no test touches, and fails below the coverage that is asked for', () => {
-  const json = JSON.parse(postern(['test', 'good.yaml', '--json']).stdout)
+test('[FR-047] test gives JSON, lists what no test touches, and fails below the coverage that is asked for', async () => {
+  const json = JSON.parse((await postern(['test', 'good.yaml', '--json'])).stdout)
   expect(json).toMatchObject({ failed: 0, results: [{ failure: null }, { failure: null }], coverage: { routes: 5 } })
-  const listed = postern(['test', 'good.yaml', '--coverage', '--coverage-min', '90'])
+  const listed = await postern(['test', 'good.yaml', '--coverage', '--coverage-min', '90'])
   expect(listed.stdout).toContain('untested: /api/books/**  write: role editor, met  good.yaml:8\n')
   expect(listed.stdout).toContain('coverage is below 90%\n')
   expect(listed.status).toBe(1)
-  expect(postern(['test', 'good.yaml', '--coverage-min', '10']).status).toBe(0)
-  expect(postern(['test', 'good.yaml', '--coverage-min', 'most']).status).toBe(2)
+  expect((await postern(['test', 'good.yaml', '--coverage-min', '10'])).status).toBe(0)
+  expect((await postern(['test', 'good.yaml', '--coverage-min', 'most'])).status).toBe(2)
 }, 120_000)
 
-test('[FR-047] test of a broken policy exits with 1 and prints its mistakes', () => {
-  const { status, stderr } = postern(['test', 'broken.yaml'])
+test('[FR-047] test of a broken policy exits with 1 and prints its mistakes', async () => {
+  const { status, stderr } = await postern(['test', 'broken.yaml'])
   expect(status).toBe(1)
   expect(stderr).toContain('roel')
 }, 120_000)
 
-test('[FR-047] routes stand most specific first, in words, and as JSON', () => {
-  const { stdout } = postern(['routes', 'good.yaml'])
+test('[FR-047] routes stand most specific first, in words, and as JSON', async () => {
+  const { stdout } = await postern(['routes', 'good.yaml'])
   const lines = stdout.split('\n').map((line) => line.replace(/ {2,}/g, ' | '))
   expect(lines).toEqual([
     'pattern | methods | to | limits | place | access',
@@ -114,22 +106,22 @@ test('[FR-047] routes stand most specific first, in words, and as JSON', () => {
     '/** | all methods | web | - | good.yaml:6 | anybody',
     '',
   ])
-  const [first] = JSON.parse(postern(['routes', 'good.yaml', '--json']).stdout)
+  const [first] = JSON.parse((await postern(['routes', 'good.yaml', '--json'])).stdout)
   expect(first).toMatchObject({ pattern: '/api/admin/**', upstream: 'api', place: 'good.yaml:10' })
 }, 120_000)
 
-test('[FR-047] explain says which line refused, what was needed and had, and what would let the caller pass', () => {
-  const { status, stdout } = explain('GET', '/api/admin/users', '--as', 'alice')
+test('[FR-047] explain says which line refused, what was needed and had, and what would let the caller pass', async () => {
+  const { status, stdout } = await explain('GET', '/api/admin/users', '--as', 'alice')
   expect(stdout).toMatch(/^403 forbidden {2}\/api\/admin\/\*\* {2}good\.yaml:10\n/)
   expect(stdout).toMatch(/\n {2}role +needs admin +has reader +refused\n/)
   expect(stdout).toMatch(/\nto pass: give role admin, then step up with a second factor\n$/)
   expect(status).toBe(0)
-  expect(explain('GET', '/api/admin/users', '--as', 'alice', '--exit-code').status).toBe(1)
-  expect(explain('get', '/api/admin/users', '--as', 'root', '--exit-code').status).toBe(0)
+  expect((await explain('GET', '/api/admin/users', '--as', 'alice', '--exit-code')).status).toBe(1)
+  expect((await explain('get', '/api/admin/users', '--as', 'root', '--exit-code')).status).toBe(0)
 }, 120_000)
 
-test('[FR-047] explain shows what the upstream would get', () => {
-  const { stdout } = explain(
+test('[FR-047] explain shows what the upstream would get', async () => {
+  const { stdout } = await explain(
     'GET',
     '/api/admin/users',
     '--as',
@@ -161,29 +153,37 @@ const misused = [
   [['--request', 'r1'], 'say where the decision is kept'],
 ] as const
 for (const [words, message] of misused) {
-  test(`[FR-047] explain ${words.join(' ')} exits with 2: ${message}`, () => {
-    const { status, stdout, stderr } = explain(...words)
+  test(`[FR-047] explain ${words.join(' ')} exits with 2: ${message}`, async () => {
+    const { status, stdout, stderr } = await explain(...words)
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(message)
     expect(stderr).not.toContain('eyJhbGciOi')
   })
 }
 
-test('[FR-047] explain verifies a real token, cookie and key as the gateway does, and shows none of them', () => {
-  const mint = (...words: string[]) => postern(['token', ...words, '--config', 'good.yaml']).stdout.trim()
-  const ask = (method: string, url: string, kind: string, secret: string) => {
+test('[FR-047] explain verifies a real token, cookie and key as the gateway does, and shows none of them', async () => {
+  const mint = async (...words: string[]) => (await postern(['token', ...words, '--config', 'good.yaml'])).stdout.trim()
+  const ask = async (method: string, url: string, kind: string, secret: string) => {
     const words = ['explain', method, url, `--${kind}`, '-', '--config', 'good.yaml', '--json']
-    const { status, stdout, stderr } = postern(words, `${secret}\n`)
+    const { status, stdout, stderr } = await postern(words, `${secret}\n`)
     expect(status, stderr).toBe(0)
     expect(stdout + stderr).not.toContain(secret)
     return JSON.parse(stdout) as Explanation
   }
-  const jwt = mint('root', '--jwt')
-  expect(ask('GET', '/api/admin/users', 'token', jwt)).toMatchObject({ verdict: 'allow', why: 'u_2 may come in' })
-  const session = mint('alice')
-  expect(ask('POST', '/api/books', 'cookie', encodeURIComponent(session))).toMatchObject({ reason: 'role.missing' })
-  expect(ask('POST', '/api/chat', 'key', mint('robot'))).toMatchObject({ verdict: 'allow', why: 'u_1 may come in' })
-  expect(ask('GET', '/api/admin/users', 'token', `${jwt}x`)).toMatchObject({ status: 401, code: 'invalid-token' })
+  const jwt = await mint('root', '--jwt')
+  expect(await ask('GET', '/api/admin/users', 'token', jwt)).toMatchObject({ verdict: 'allow', why: 'u_2 may come in' })
+  const alone = { cwd: folder, env, input: `${jwt}\n` }
+  const itself = await commandAlone(['explain', 'GET', '/', '--token', '-', '--config', 'good.yaml'], alone)
+  expect(itself.status, itself.stderr).toBe(0)
+  const session = await mint('alice')
+  expect(await ask('POST', '/api/books', 'cookie', encodeURIComponent(session))).toMatchObject({
+    reason: 'role.missing',
+  })
+  expect(await ask('POST', '/api/chat', 'key', await mint('robot'))).toMatchObject({
+    verdict: 'allow',
+    why: 'u_1 may come in',
+  })
+  expect(await ask('GET', '/api/admin/users', 'token', `${jwt}x`)).toMatchObject({ status: 401, code: 'invalid-token' })
 }, 120_000)
 
 test('[FR-051] explain tells of a request that a running gateway refused, by the id in its answer', async () => {
@@ -195,18 +195,20 @@ test('[FR-051] explain tells of a request that a running gateway refused, by the
     const odd = { ...record, requestId: 'odd', path: '/\u001b[2J\u0007x' }
     const lines = [{ level: 'info', ...record }, odd].map((line) => JSON.stringify(line))
     writeFileSync(join(folder, 'access.log'), `not JSON\n${lines.join('\n')}\n`)
-    const found = postern(['explain', '--request', id, '--log', 'access.log'])
+    const found = await postern(['explain', '--request', id, '--log', 'access.log'])
     expect(found.stdout).toMatch(
       /^401 credential\.missing {2}\/api\/books\/\*\* {2}test\.yaml:8\n {2}POST \/api\/books\/7 at /,
     )
     expect(found.stdout).toMatch(/\n {2}role +needs editor/)
     expect(found.stdout).toContain('to pass: sign in\n')
     expect(found.status).toBe(0)
-    const json = postern(['explain', '--request', id, '--log', 'access.log', '--json'])
+    const json = await postern(['explain', '--request', id, '--log', 'access.log', '--json'])
     expect(JSON.parse(json.stdout)).toMatchObject({ requestId: id, reason: 'credential.missing' })
     // What a client sent never moves the terminal of who reads it.
-    expect(postern(['explain', '--request', 'odd', '--log', 'access.log']).stdout).not.toMatch(/[\x00-\x09\x0b-\x1f]/)
-    const unknown = postern(['explain', '--request', 'nobody-knows', '--log', 'access.log'])
+    expect((await postern(['explain', '--request', 'odd', '--log', 'access.log'])).stdout).not.toMatch(
+      /[\x00-\x09\x0b-\x1f]/,
+    )
+    const unknown = await postern(['explain', '--request', 'nobody-knows', '--log', 'access.log'])
     expect(unknown).toMatchObject({ status: 1, stdout: '' })
     expect(unknown.stderr).toContain('Another node may have decided it')
   } finally {
@@ -214,15 +216,15 @@ test('[FR-051] explain tells of a request that a running gateway refused, by the
   }
 }, 120_000)
 
-test('[FR-047] a URL is read as a client would read it, and what cannot be taken is told', () => {
-  const { stdout } = explain('GET', 'http://localhost:8080?page=2')
+test('[FR-047] a URL is read as a client would read it, and what cannot be taken is told', async () => {
+  const { stdout } = await explain('GET', 'http://localhost:8080?page=2')
   expect(stdout).toMatch(/^allow/)
   expect(stdout).toContain('http://127.0.0.1:5173/?page=2')
-  expect(explain('GET', '/', '--from', '10.0.0.1/8')).toMatchObject({
+  expect(await explain('GET', '/', '--from', '10.0.0.1/8')).toMatchObject({
     status: 2,
     stderr: expect.stringContaining('is no address'),
   })
-  expect(explain('GET', '/', '--header', 'Host: a', '--header', 'host: b')).toMatchObject({
+  expect(await explain('GET', '/', '--header', 'Host: a', '--header', 'host: b')).toMatchObject({
     status: 2,
     stderr: expect.stringContaining('given twice'),
   })
@@ -231,16 +233,16 @@ test('[FR-047] a URL is read as a client would read it, and what cannot be taken
 test.each([
   ['token', 'S3CRETS3CRET', 'Authorization: (as it came)'],
   ['cookie', 'theme=S3CRETS3CRET; postern.session_token=a.b', 'Cookie: (as it came)'],
-])('[FR-047] a %s that is passed on is not printed', (kind, secret, shown) => {
+])('[FR-047] a %s that is passed on is not printed', async (kind, secret, shown) => {
   const passed = POLICY.replace(
     '{ to: web, access: public }',
     '{ to: web, access: public, allowRequestHeaders: [Authorization] }',
   )
   writeFileSync(join(folder, 'passed.yaml'), passed)
   const asked = ['explain', 'GET', '/', `--${kind}`, '-', '--config', 'passed.yaml', '--data', 'passed-data']
-  const { stdout, stderr } = postern(asked, secret)
+  const { stdout, stderr } = await postern(asked, secret)
   expect(stdout).toContain(shown)
-  expect(stdout + stderr + postern([...asked, '--json'], secret).stdout).not.toContain('S3CRET')
+  expect(stdout + stderr + (await postern([...asked, '--json'], secret)).stdout).not.toContain('S3CRET')
 })
 
 test('[FR-047] the admin key follows no redirect', async () => {
@@ -256,9 +258,9 @@ test('[FR-047] the admin key follows no redirect', async () => {
   expect(asked).toEqual(['/v1/decisions/some-id'])
 })
 
-test('[FR-047] what the file says of a test cannot move a terminal', () => {
+test('[FR-047] what the file says of a test cannot move a terminal', async () => {
   writeFileSync(join(folder, 'odd.yaml'), POLICY + FAILING.replace('alice writes', '"\\e]0;x\\a"'))
-  const { stdout } = postern(['test', 'odd.yaml'])
+  const { stdout } = await postern(['test', 'odd.yaml'])
   expect(stdout).toContain('�]0;x�')
   expect(stdout).not.toContain('\x1b')
 })

@@ -1,9 +1,9 @@
 /** `postern import`: a policy from an OpenAPI document or another gateway's rules, and a list of what it could not carry. Fetches nothing. */
 
-import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { readForeignYaml } from '../config/foreign-yaml.ts'
+import { sha256 } from '../node/config-file.ts'
 import { startupError, usageError } from '../node/startup-error.ts'
 import { importAuthelia } from '../policy/import/authelia.ts'
 import { importOathkeeper } from '../policy/import/oathkeeper.ts'
@@ -106,8 +106,4 @@ function read(file: string): string {
   } catch (error) {
     throw usageError(`${file} cannot be read: ${(error as { code?: unknown }).code}.`, error)
   }
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

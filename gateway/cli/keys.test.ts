@@ -1,14 +1,12 @@
-/** `postern keys` as an operator types it: a real process on a data folder of its own. */
+/** `postern keys` as an operator types it, on a data folder of its own. */
 
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { command, commandAlone } from '../test/support/command.ts'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const POLICY = `
 version: 1
 origin: http://localhost:8080
@@ -20,29 +18,33 @@ routes:
 
 let folder: string
 
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'postern-keys-'))
   writeFileSync(join(folder, 'gateway.yaml'), POLICY)
   writeFileSync(join(folder, 'keyless.yaml'), POLICY.replace(/^keys.*$/m, '').replace('{ with: [key] }', 'login'))
-  const made = postern('gateway.yaml', ['admin', 'create', '--email', 'ada@example.com', '--password-stdin'])
+  const made = await postern(
+    'gateway.yaml',
+    ['admin', 'create', '--email', 'ada@example.com', '--password-stdin'],
+    commandAlone,
+  )
   expect(made.status, made.stderr).toBe(0)
 })
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-test('[FR-031] a key is made, listed without its text, and revoked once', () => {
+test('[FR-031] a key is made, listed without its text, and revoked once', async () => {
   const wanted = ['--owner', 'ada@example.com', '--name', 'nightly', '--scope', 'a', '--scope', 'b', '--expires', '90d']
-  const made = keys('create', ...wanted, '--limit', '100/min')
+  const made = await postern('gateway.yaml', ['keys', 'create', ...wanted, '--limit', '100/min'], commandAlone)
   expect(made.stdout).toMatch(/^bk_[A-Za-z]{64}\n$/)
   expect(made.stderr).not.toContain(made.stdout.trim().slice(3))
-  const listed = keys('list', '--owner', 'ada@example.com', '--json')
+  const listed = await keys('list', '--owner', 'ada@example.com', '--json')
   expect(listed.stdout).not.toContain(made.stdout.trim().slice(8))
   const [row] = JSON.parse(listed.stdout) as { id: string }[]
   const rate = { burst: 100, intervalMs: 600 }
   expect(row).toMatchObject({ name: 'nightly', scopes: ['a', 'b'], rate, isEnabled: true })
-  expect(keys('revoke', row!.id).status).toBe(0)
-  expect(keys('revoke', row!.id)).toMatchObject({ status: 1, stdout: '' })
-  expect(JSON.parse(keys('list', '--json').stdout)).toEqual([])
+  expect((await keys('revoke', row!.id)).status).toBe(0)
+  expect(await keys('revoke', row!.id)).toMatchObject({ status: 1, stdout: '' })
+  expect(JSON.parse((await keys('list', '--json')).stdout)).toEqual([])
 }, 60_000)
 
 const refused = [
@@ -52,16 +54,23 @@ const refused = [
   ['a scope with a blank', ['--owner', 'ada@example.com', '--name', 'x', '--scope', 'a b'], /no scope can be/],
 ] as const
 for (const [what, options, message] of refused) {
-  test(`[FR-031] ${what} is refused, in words`, () => {
-    const { status, stdout, stderr } = keys('create', ...options)
+  test(`[FR-031] ${what} is refused, in words`, async () => {
+    const { status, stdout, stderr } = await keys('create', ...options)
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toMatch(message)
     expect(stderr).not.toContain('    at ')
   })
 }
 
-test('[FR-031] a policy without keys makes none, and says what to add', () => {
-  const { status, stderr } = postern('keyless.yaml', ['keys', 'create', '--owner', 'ada@example.com', '--name', 'x'])
+test('[FR-031] a policy without keys makes none, and says what to add', async () => {
+  const { status, stderr } = await postern('keyless.yaml', [
+    'keys',
+    'create',
+    '--owner',
+    'ada@example.com',
+    '--name',
+    'x',
+  ])
   expect(status).toBe(1)
   expect(stderr).toContain('Add `keys: {}`')
 })
@@ -70,17 +79,19 @@ function keys(...options: readonly string[]) {
   return postern('gateway.yaml', ['keys', ...options])
 }
 
-function postern(policy: string, options: readonly string[]) {
+function postern(policy: string, options: readonly string[], run = command) {
   const stores = ['--config', join(folder, policy), '--data', join(folder, 'data')]
-  const given = { input: 'a long enough password\n', encoding: 'utf8', timeout: 30_000 } as const
-  return spawnSync(process.execPath, [MAIN, ...options, ...stores], given)
+  return run([...options, ...stores], { input: 'a long enough password\n' })
 }
 
-test('[FR-037] what the command line makes and ends is on record, without a secret', () => {
+test('[FR-037] what the command line makes and ends is on record, without a secret', async () => {
   const wanted = ['--owner', 'ada@example.com', '--name', 'recorded', '--scope', 'admin', '--scope', 'b', '--json']
-  const made = keys('create', ...wanted)
+  const made = await keys('create', ...wanted)
   const { id, key } = JSON.parse(made.stdout) as { id: string; key: string }
-  expect(keys('revoke', id).status).toBe(0)
+  const ended = await keys('revoke', id)
+  expect(ended.status).toBe(0)
+  expect(ended.stderr).toContain(`"target":"key:${id}"`)
+  expect(made.stderr + ended.stderr).not.toContain(key)
   const database = new DatabaseSync(join(folder, 'data', 'postern.db'), { readOnly: true })
   const rows = database.prepare('select actor, action, target, outcome, detail from postern_audit order by at_ms').all()
   database.close()

@@ -1,17 +1,14 @@
-/** `postern init`, `token`, `doctor`, `schema` and completion as somebody new types them: real processes, a real gateway. */
+/** `postern init`, `token`, `doctor`, `schema` and completion as somebody new types them, beside a real gateway. */
 
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { command, commandAlone } from '../test/support/command.ts'
 import { startTestGateway, type TestGateway } from '../test/support/gateway.ts'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const POLICY = `
 version: 1
 origin: ORIGIN
@@ -53,18 +50,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-interface Run {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
+const given = (input = '') => ({ cwd: folder, env: { ...process.env, NODE_ENV: 'test', NO_COLOR: '1' }, input })
 
-async function postern(...options: readonly string[]): Promise<Run> {
-  const env = { ...process.env, NODE_ENV: 'test', NO_COLOR: '1' }
-  const child = spawn(process.execPath, [MAIN, ...options], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
-  const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)))
-  const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  return { status, stdout, stderr }
+function postern(...words: readonly string[]) {
+  return command(words, given())
 }
 
 const token = (person: string, ...options: readonly string[]) =>
@@ -78,7 +67,8 @@ async function get(path: string, header: string, value: string): Promise<{ statu
 for (const access of ['login', 'read', 'public']) {
   test(`[FR-052] init writes a policy for ${access} that loads and passes its own tests`, async () => {
     const file = join(folder, `${access}.yaml`)
-    const made = await postern('init', file, '--upstream', 'http://127.0.0.1:9000', '--access', access)
+    const words = ['init', file, '--upstream', 'http://127.0.0.1:9000', '--access', access]
+    const made = await (access === 'login' ? commandAlone : command)(words, given())
     expect(made, made.stderr).toMatchObject({ status: 0 })
     const tested = await postern('test', file)
     expect(tested.status, tested.stdout + tested.stderr).toBe(0)
@@ -105,7 +95,8 @@ test('[FR-052] init replaces nothing unasked, and says what it needs where nobod
 }, 60_000)
 
 test('[FR-052] a token is good at the gateway, for what its person may do', async () => {
-  const alice = (await token('alice')).stdout.trim()
+  const itself = ['token', 'alice', '--config', policyFile, '--data', gateway.dataDir]
+  const alice = (await commandAlone(itself, given())).stdout.trim()
   const seen = await get('/anything', 'authorization', `Bearer ${alice}`)
   expect(JSON.parse(seen.body)).toMatchObject({ 'x-forwarded-user': 'u_1', 'x-forwarded-email': 'alice@example.com' })
   expect((await get('/editors', 'authorization', `Bearer ${alice}`)).status).toBe(403)
@@ -129,9 +120,8 @@ test('[FR-052] a token still counts after the next one of the same person, and a
   await token('robot')
   for (const credential of [first, next]) {
     const asked = ['explain', 'GET', '/anything', '--token', '-', '--config', policyFile, '--data', gateway.dataDir]
-    const child = spawn(process.execPath, [MAIN, ...asked], { stdio: ['pipe', 'pipe', 'inherit'] })
-    child.stdin.end(credential)
-    expect(await text(child.stdout)).toMatch(/^allow {2}\/\*\*/)
+    const { stdout } = await command(asked, given(credential))
+    expect(stdout).toMatch(/^allow {2}\/\*\*/)
   }
 }, 60_000)
 
@@ -148,8 +138,9 @@ test('[FR-052] no token for somebody unknown, of another issuer, or for a gatewa
   expect(refused.stderr).toContain('for a gateway on this machine')
 }, 60_000)
 
-const examine = async (file: string, ...options: readonly string[]) => {
-  const run = await postern('doctor', '--config', file, '--data', gateway.dataDir, '--json', ...options)
+const examine = async (file: string, options: readonly string[] = ['--yes'], how = command) => {
+  const words = ['doctor', '--config', file, '--data', gateway.dataDir, '--json', ...options]
+  const run = await how(words, given())
   return { ...run, findings: JSON.parse(run.stdout) as { about: string; verdict: string; message: string }[] }
 }
 
@@ -158,10 +149,10 @@ test('[FR-052] doctor asks nobody without --yes, and finds a sound gateway sound
   upstream.on('request', () => {
     asked += 1
   })
-  const before = await examine(policyFile)
+  const before = await examine(policyFile, [])
   expect({ asked, status: before.status }).toEqual({ asked: 0, status: 0 })
   expect(before.stderr).toContain('--yes')
-  const { findings, status, stderr } = await examine(policyFile, '--yes')
+  const { findings, status, stderr } = await examine(policyFile, ['--yes'], commandAlone)
   expect(status, stderr).toBe(0)
   expect(asked).toBeGreaterThan(0)
   expect(findings.filter(({ verdict }) => verdict === 'wrong')).toEqual([])
@@ -176,7 +167,7 @@ test('[FR-052] doctor finds an upstream that can be reached around the gateway a
   const file = join(folder, 'open.yaml')
   const url = `http://127.0.0.1:${(open.address() as AddressInfo).port}`
   writeFileSync(file, readFileSync(policyFile, 'utf8').replace(/http:\/\/127\.0\.0\.1:\d+/, url))
-  const { findings } = await examine(file, '--yes')
+  const { findings } = await examine(file)
   open.close()
   const verdicts = findings.filter(({ about }) => about === 'upstream app').map(({ verdict }) => verdict)
   // A machine without a network has no other way in.
@@ -188,7 +179,7 @@ test('[FR-052] doctor names what does not answer, with a cure', async () => {
   const file = join(folder, 'down.yaml')
   const down = readFileSync(policyFile, 'utf8').replace(/http:\/\/127\.0\.0\.1:\d+/, 'http://127.0.0.1:9')
   writeFileSync(file, down.replace('version: 1', 'version: 1\nstore: { redis: "redis://127.0.0.1:9" }'))
-  const { findings, status } = await examine(file, '--yes')
+  const { findings, status } = await examine(file)
   expect(status).toBe(1)
   const wrong = findings.filter(({ verdict }) => verdict === 'wrong')
   expect(wrong.map(({ about }) => about)).toEqual(expect.arrayContaining(['Redis', 'upstream app', 'secret']))
@@ -196,7 +187,7 @@ test('[FR-052] doctor names what does not answer, with a cure', async () => {
 }, 60_000)
 
 test('[FR-052] shells complete commands and their options', async () => {
-  expect((await postern('complete', 'bash')).stdout).toContain('postern')
+  expect((await commandAlone(['complete', 'bash'], given())).stdout).toContain('postern')
   expect((await postern('complete', '--', '')).stdout).toMatch(/^explain\t/m)
   expect((await postern('complete', '--', 'keys', '')).stdout).toMatch(/^create\t/m)
 }, 60_000)

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { STORE_KINDS } from '../test/ports/identity.ts'
 import { type AdminStage, createAdminStage } from '../test/support/admin.ts'
+import { command, commandAlone } from '../test/support/command.ts'
 import { tokenAt } from '../test/support/fleet.ts'
 import { type PrivateServer, startRedis } from '../test/support/servers.ts'
 
@@ -165,7 +166,9 @@ describe.each(STORE_KINDS)('on %s', (kind) => {
     test(`[FR-037] the command revokes: ${name}`, async () => {
       const { args, input, target, ended, kept } = await make(stage)
       await expectAll([...ended, ...kept], true)
-      const said = JSON.parse(await stage.fleet.command(['revoke', ...args, '--json'], input)) as object
+      // One of them reads its standard input, in a process that must end by itself.
+      const how = input === undefined ? command : commandAlone
+      const said = JSON.parse(await stage.fleet.command(['revoke', ...args, '--json'], input, how)) as object
       expect(said).toEqual({ revoked: target, sequences: [await stage.head()], carried: false, withinSeconds: 5 })
       for (const headers of ended) await expect.poll(() => isLetIn(headers), { timeout: 5000 }).toBe(false)
       await expectAll(kept, true)

@@ -7,13 +7,20 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { createStore } from '../test/ports/identity.ts'
+import { command, MAIN } from '../test/support/command.ts'
 import { freePort } from '../test/support/ports.ts'
 
-const MAIN = join(import.meta.dirname, 'main.ts')
 const folder = mkdtempSync(join(tmpdir(), 'postern-serve-'))
 const SECRET = 'Zm9yIHRlc3RzIG9ubHksIG5ldmVyIGZvciBhIHJlYWwgZ2F0ZXdheSE='
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+/** Also those of a test that failed half-way. */
+const started: ChildProcess[] = []
+
+afterAll(() => {
+  for (const child of started) child.kill('SIGKILL')
+  rmSync(folder, { recursive: true, force: true })
+})
 
 type Env = Readonly<Record<string, string>>
 
@@ -27,6 +34,7 @@ interface Run {
 function run(args: readonly string[], env: Env = {}): Run {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [MAIN, ...args], { env: { PATH, HOME, ...env } })
+  started.push(child)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
   return { child, output: () => output, exit: once(child, 'close').then(([code]) => code as number | null) }
@@ -59,7 +67,7 @@ test('[FR-024] the demo keeps its passwords and its secret from everybody but th
   for (const round of [1, 2]) {
     const running = run(['serve', '--demo', '--data', data], { PORT: String(port) })
     await untilServing(running, port)
-    await expect.poll(running.output).toContain('Ctrl-C stops it.')
+    await expect.poll(running.output, { timeout: 20_000 }).toContain('Ctrl-C stops it.')
     if (round === 1) passwords = readFileSync(join(data, 'demo.txt'), 'utf8')
     for (const line of passwords.trim().split('\n')) {
       const [email, password] = line.trim().split(/\s+/)
@@ -81,18 +89,19 @@ test('[FR-024] the demo keeps its passwords and its secret from everybody but th
 })
 
 test('[FR-022] DATABASE_URL and REDIS_URL move the demo to Postgres and Redis, its passwords still to a file of its own', async () => {
-  const { POSTERN_TEST_DATABASE_URL = '', POSTERN_TEST_REDIS_URL = '' } = process.env
+  const store = await createStore('postgres')
   const data = join(folder, 'elsewhere')
   const port = await freePort()
-  const env = { DATABASE_URL: POSTERN_TEST_DATABASE_URL, REDIS_URL: POSTERN_TEST_REDIS_URL, POSTERN_SECRET: SECRET }
+  const env = { DATABASE_URL: store.url, REDIS_URL: process.env.POSTERN_TEST_REDIS_URL!, POSTERN_SECRET: SECRET }
   const running = run(['serve', '--demo', '--data', data], { PORT: String(port), ...env })
   await untilServing(running, port)
-  await expect.poll(running.output).toContain('Ctrl-C stops it.')
+  await expect.poll(running.output, { timeout: 20_000 }).toContain('Ctrl-C stops it.')
   expect((await fetch(`http://localhost:${port}/_postern/readyz`)).status).toBe(200)
   running.child.kill('SIGINT')
   expect(await running.exit).toBe(0)
   expect(statSync(join(data, 'demo.txt')).mode & 0o077).toBe(0)
   for (const file of ['postern.db', 'secret']) expect(() => statSync(join(data, file))).toThrow()
+  await store.remove()
 })
 
 test('[FR-024] demo users exist only under --demo', async () => {
@@ -193,10 +202,12 @@ describe('a start that must be refused says why and what to do', () => {
   ]
   for (const [title, id, text, args, env, says] of rows) {
     test(title, async () => {
-      const running = run(['serve', '--config', policy(id, text), '--data', join(folder, `data-${id}`), ...args], env)
-      expect(await running.exit).toBe(1)
-      expect(running.output()).toMatch(says)
-      expect(running.output(), 'an operator needs no stack').not.toMatch(/\n\s+at /)
+      const words = ['serve', '--config', policy(id, text), '--data', join(folder, `data-${id}`), ...args]
+      const { PATH, HOME } = process.env
+      const { status, stdout, stderr } = await command(words, { env: { PATH, HOME, ...env } })
+      expect(status).toBe(1)
+      expect(stdout + stderr).toMatch(says)
+      expect(stdout + stderr, 'an operator needs no stack').not.toMatch(/\n\s+at /)
     })
   }
 

@@ -1,10 +1,12 @@
 /** `postern serve`: runs the gateway until a signal ends it. With `--demo` it brings an upstream and users of its own. */
 
-import { readPolicyFile } from '../node/config-file.ts'
+import { availableParallelism } from 'node:os'
+import { loadPolicy, type PolicyFile, readPolicyFile } from '../node/config-file.ts'
 import { jsonJournal, type NodeJournal, terminalJournal } from '../node/journal.ts'
-import { type RunningGateway, startGateway } from '../node/main.ts'
-import { closeOnSignal } from '../node/shutdown.ts'
-import { prepareDemo } from './demo.ts'
+import type { RunningGateway } from '../node/main.ts'
+import { closeOnCrash, closeOnSignal } from '../node/shutdown.ts'
+import { supervise } from '../node/supervisor.ts'
+import { isWorker, type WorkerPost, workerPost } from '../node/worker-post.ts'
 import { configFile, portOverride } from './settings.ts'
 
 export interface ServeOptions {
@@ -14,15 +16,43 @@ export interface ServeOptions {
 }
 
 export async function serve(options: ServeOptions): Promise<void> {
-  const isDemo = options.demo === true
   const policy = readPolicyFile(configFile(options.config))
   const port = portOverride()
+  const isDemo = options.demo === true
+  // The demo shows one process: its upstream and its users are here.
+  const workers = isDemo ? 1 : workersOf(policy, port)
+  if (workers === 1) return serveHere(options, policy, port, null)
+  if (isWorker()) return serveHere(options, policy, port, workerPost(workers))
+  const journal = jsonJournal()
+  const code = await supervise({ count: workers, exec: process.argv[1]!, args: process.argv.slice(2), journal })
+  await journal.flush()
+  process.exit(code)
+}
+
+/** The whole policy is checked where it is served; what is wrong with it is said there, once. */
+function workersOf(policy: PolicyFile, port: number | null): number {
+  if (!policy.text.includes('workers')) return 1 // nothing to read twice for
+  const { workers } = loadPolicy(policy, process.env, { port, upstreamUrl: null }).config
+  return workers === 'auto' ? availableParallelism() : workers
+}
+
+async function serveHere(
+  options: ServeOptions,
+  policy: PolicyFile,
+  port: number | null,
+  post: WorkerPost | null,
+): Promise<void> {
+  // Not before: the process that watches over others needs none of it.
+  const { startGateway } = await import('../node/main.ts')
+  const isDemo = options.demo === true
   const journal = openJournal(isDemo)
   const upstream = isDemo ? await startDemoUpstream() : null
   let gateway: RunningGateway | null = null
-  const close = async () => {
-    await gateway?.close()
+  const close = async (how: Parameters<RunningGateway['close']>[0]) => {
+    post?.leave()
+    await gateway?.close(how)
     await upstream?.close()
+    await journal.flush()
   }
   try {
     gateway = await startGateway({
@@ -34,16 +64,33 @@ export async function serve(options: ServeOptions): Promise<void> {
       upstreamUrl: upstream?.url ?? null,
       isLoopbackOnly: isDemo,
       isWatched: true,
+      peers: post?.peers ?? null,
     })
-    closeOnSignal(close)
+    closeOnCrash(journal, () => close('crashed'))
+    // A node of several processes is announced by all of them; one of them that ends leaves its place to the others.
+    closeOnSignal(() => close(post === null ? 'announced' : 'now'))
+    post?.onEnd(() => void close('announced').then(() => process.exit(0)))
     reloadOnSignal(gateway, journal)
-    if (isDemo) process.stdout.write(await prepareDemo(gateway, options.data, process.stdout.isTTY === true))
-    else journal.note(`listening on ${gateway.url} for ${gateway.origin}, with policy ${gateway.policyName()}`)
+    if (isDemo) await tellDemo(gateway, options.data)
+    else tellStart(gateway, journal, post)
   } catch (error) {
-    await close()
-    await journal.flush()
+    await close('now')
     throw error
   }
+}
+
+async function tellDemo(gateway: RunningGateway, dataDir: string): Promise<void> {
+  const { prepareDemo } = await import('./demo.ts')
+  process.stdout.write(await prepareDemo(gateway, dataDir, process.stdout.isTTY === true))
+}
+
+function tellStart(gateway: RunningGateway, journal: NodeJournal, post: WorkerPost | null): void {
+  const note = `listening on ${gateway.url} for ${gateway.origin}, with policy ${gateway.policyName()}`
+  if (post === null) return void journal.note(note)
+  const limits = gateway.limits().isShared
+    ? ''
+    : '; without Redis each of them counts its part of every limit, so one connection alone meets a limit sooner'
+  post.serving(gateway.url, `${note}, by ${post.peers.count} processes${limits}`)
 }
 
 /** As other servers do. On a terminal the signal says that the terminal is closed, and that ends the gateway. */

@@ -3,6 +3,7 @@
  * writes to that gateway's own database, so it refuses any gateway that others could reach (SECURITY rules 28 and 30).
  */
 
+import { isLoopback } from '../config/network.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { TestPerson } from '../identity-provider/test-people.ts'
 import { readPolicyFile } from '../node/config-file.ts'
@@ -26,8 +27,6 @@ interface Proof {
   readonly header: string
   readonly value: string
 }
-
-const LOOPBACK = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/
 
 export async function mintToken(name: string, options: TokenOptions): Promise<void> {
   const policy = readPolicyFile(configFile(options.config))
@@ -60,7 +59,9 @@ export async function mintToken(name: string, options: TokenOptions): Promise<vo
 }
 
 function refuseOthers(origin: string): void {
-  if (LOOPBACK.test(origin) && process.env.NODE_ENV !== 'production') return
+  const { protocol, hostname } = new URL(origin)
+  const isHere = protocol === 'http:' && isLoopback(hostname)
+  if (isHere && process.env.NODE_ENV !== 'production') return
   throw startupError(
     `Test tokens are for a gateway on this machine, and this policy is for ${origin}. Name a policy whose origin is http://localhost with --config.`,
   )

@@ -1,12 +1,14 @@
 /** Rules of the policy that no single field can know: what two settings mean together, and what is allowed but unwise. */
 
 import { parseAddress, parseCidr } from '../http/address.ts'
+import { socketPathOf } from '../http/authority.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { mapFault } from '../transform/identity.ts'
 import type { PolicyConfig } from './compile.ts'
 import type { Path, Trouble } from './issues.ts'
 import { isUnspecified, reachOf } from './network.ts'
 import type { RouteConfig } from './route-schema.ts'
+import { checkSocketPath, checkUpstreamTls } from './tls-checks.ts'
 import type { UpstreamConfig } from './upstream-schema.ts'
 
 type Report = (path: Path, trouble: Trouble) => void
@@ -20,16 +22,16 @@ export function checkOrigin(config: PolicyConfig, report: Report, warn: Report):
       cure: 'write the host people use, such as `https://books.example.com`',
     })
   }
-  if (protocol === 'https:' && config.trust.length === 0) {
+  if (protocol === 'https:' && config.trust.length === 0 && config.tls === undefined) {
     report(['origin'], {
       message: 'an https origin needs to know the proxy that ends TLS, and `trust` is empty',
-      cure: 'name the proxy in front: `trust: [10.0.0.0/8]`, or `trust: [127.0.0.1/32]` when it runs on this machine',
+      cure: 'name the proxy in front: `trust: [10.0.0.0/8]`, or `trust: [127.0.0.1/32]` when it runs on this machine; or write `tls`, and no proxy is needed',
     })
   }
   if (protocol === 'http:' && reachOf(hostname) !== 'loopback') {
     warn(['origin'], {
       message: 'passwords and sessions travel in the clear: the origin is http:// and not this machine',
-      cure: 'put TLS in front and write an https:// origin',
+      cure: 'put TLS in front, or write `tls`, and write an https:// origin',
     })
   }
   if (config.login.allowUnverifiedEmail && reachOf(hostname) !== 'loopback') {
@@ -96,6 +98,8 @@ export function checkUpstream(
     const place = upstream.url.length === 1 ? [...path, 'url'] : [...path, 'url', at]
     checkServer(id, server.url, place, upstream, config, report, warn)
   }
+  checkTimeouts(path, upstream, report)
+  checkUpstreamTls(id, upstream, report)
   if (typeof upstream.identity === 'string') return
   const seen = new Set<string>()
   for (const [name, claim] of Object.entries(upstream.identity)) {
@@ -110,6 +114,19 @@ export function checkUpstream(
   }
 }
 
+/** `timeout` is the short form of one of `timeouts`. */
+export function checkTimeouts(
+  path: Path,
+  { timeout, timeouts }: Pick<UpstreamConfig, 'timeout' | 'timeouts'>,
+  report: Report,
+): void {
+  if (timeout === undefined || timeouts?.idle === undefined) return
+  report([...path, 'timeouts', 'idle'], {
+    message: '`timeout` and `timeouts.idle` are the same time, and both are written',
+    cure: 'remove one of them',
+  })
+}
+
 function checkServer(
   id: string,
   text: string,
@@ -119,6 +136,7 @@ function checkServer(
   report: Report,
   warn: Report,
 ): void {
+  if (socketPathOf(text) !== null) return void checkSocketPath(text, path, report)
   const url = URL.parse(text)
   if (url === null || url.hostname === '') {
     report(path, {

@@ -8,20 +8,21 @@ import type { HeaderList } from '../model.ts'
 import { type CompiledRoutes, compileRoutes, type RouteEntry } from '../route/compile.ts'
 import type { OwnHost } from '../route/host.ts'
 import { literalPrefix, type Pattern, parsePattern } from '../route/pattern.ts'
-import type { Route, Upstream } from '../rules.ts'
+import type { Route, Timeouts, Upstream } from '../rules.ts'
 import { isOwnPath, type Snapshot } from '../snapshot.ts'
 import { compileIdentity, namesOf } from '../transform/identity.ts'
 import { compileAccess, isAllDenied, sayingsOf } from './access.ts'
-import { checkAdmin, checkHeaderNames, checkOrigin, checkTrust, checkUpstream } from './checks.ts'
+import { checkAdmin, checkHeaderNames, checkOrigin, checkTimeouts, checkTrust, checkUpstream } from './checks.ts'
 import { checkTokens } from './credential-checks.ts'
 import { checkRouteHeaders } from './header-checks.ts'
 import { compileCors, compileEdits } from './headers.ts'
-import { type Issue, issueAt, nearest, type Path, type Places, placeName, type Trouble } from './issues.ts'
+import { type Issue, issueAt, nearest, type Path, type Places, pathKey, placeName, type Trouble } from './issues.ts'
 import { checkDefaultLimits, checkRouteLimits, compileLimits } from './limits.ts'
 import { checkAliases, checkRewrite } from './rewrites.ts'
 import { checkRoutes } from './route-checks.ts'
 import type { RouteConfig } from './route-schema.ts'
 import type { GatewayConfig } from './schema.ts'
+import { checkTls, serverOrigin } from './tls-checks.ts'
 import type { UpstreamConfig } from './upstream-schema.ts'
 
 /** What deciding needs of a parsed policy: all but where state lives, which a runtime opens by itself. */
@@ -45,17 +46,10 @@ export function compile(
 ): CompiledPolicy | { readonly issues: Issue[] } {
   const issues: Issue[] = []
   const warnings: Issue[] = []
-  const report = (path: Path, trouble: Trouble): void => {
-    const issue = issueAt(places, path, trouble)
-    const isKnown = issues.some((other) => other.path === issue.path && other.message === issue.message)
-    if (!isKnown) issues.push(issue) // what is wrong in `defaults` is wrong once, and not in every route
-  }
-  const warn = (path: Path, trouble: Trouble): void => {
-    const issue = issueAt(places, path, trouble)
-    const isKnown = warnings.some((other) => other.path === issue.path && other.message === issue.message)
-    if (!isKnown) warnings.push(issue)
-  }
+  const report = reporter(places, issues)
+  const warn = reporter(places, warnings)
   checkOrigin(config, report, warn)
+  checkTls(config, report)
   checkTrust(config.trust, report)
   checkTokens(config, report)
   checkAdmin(config, report)
@@ -64,7 +58,7 @@ export function compile(
   const upstreams = new Map<string, Upstream>()
   for (const [id, upstream] of Object.entries(config.upstreams)) {
     checkUpstream(id, upstream, config, report, warn)
-    upstreams.set(id, compileUpstream(id, upstream))
+    upstreams.set(id, compileUpstream(id, upstream, config.routes))
   }
   const reservedNames = new Set<string>()
   for (const { identity } of upstreams.values()) {
@@ -77,6 +71,7 @@ export function compile(
   const entries: RouteEntry[] = []
   for (const [text, route] of Object.entries(config.routes)) {
     checkHeaderNames(['routes', text], route, reservedNames, report)
+    checkTimeouts(['routes', text], route, report)
     checkRouteHeaders(['routes', text], route, config, reservedNames, report, warn)
     const entry = compileRoute(text, route, config, { upstreams, reservedNames, own }, places, report, warn)
     if (entry !== null) entries.push(entry)
@@ -112,6 +107,18 @@ export function compile(
   return { snapshot, warnings }
 }
 
+/** What is wrong in `defaults` is wrong once, and not in every route. */
+function reporter(places: Places | undefined, issues: Issue[]): (path: Path, trouble: Trouble) => void {
+  const known = new Set<string>()
+  return (path, trouble) => {
+    const issue = issueAt(places, path, trouble)
+    const key = pathKey([issue.path, issue.message])
+    if (known.has(key)) return
+    known.add(key)
+    issues.push(issue)
+  }
+}
+
 const OWN_COOKIE_PREFIXES: readonly string[] = Object.freeze(['postern.', '__Host-postern.', '__Secure-postern.'])
 
 /** Answers of ours say what they are and nothing about who asked; pages add a content policy of their own. */
@@ -145,14 +152,34 @@ function admissionRules(config: PolicyConfig, own: OwnHost, routes: CompiledRout
   })
 }
 
-function compileUpstream(id: string, config: UpstreamConfig): Upstream {
+function compileUpstream(id: string, config: UpstreamConfig, routes: PolicyConfig['routes']): Upstream {
+  const { health, ejection } = config
+  const ofRoutes = Object.values(routes).filter(({ to }) => to === id)
   return Object.freeze({
     id,
-    servers: config.url.map(({ url, weight }) => ({ origin: URL.parse(url)?.origin ?? url, weight })),
+    servers: config.url.map(({ url, weight }) => ({ origin: serverOrigin(url), weight })),
     identity: compileIdentity(config.identity),
     isAsserted: config.assertion,
     isPathExact: config.paths === 'exact',
     host: config.host,
+    health:
+      health === undefined
+        ? null
+        : Object.freeze({
+            path: health.path,
+            intervalMs: health.interval,
+            timeoutMs: health.timeout,
+            healthyAfter: health.healthyAfter,
+            unhealthyAfter: health.unhealthyAfter,
+          }),
+    ejection: ejection === null ? null : Object.freeze({ failures: ejection.failures, durationMs: ejection.for }),
+    retryPercentMax: config.retries,
+    connectionsMax: config.connections,
+    queueMax: config.queue,
+    connectMs: Math.max(
+      config.timeouts?.connect ?? CONNECT_MS,
+      ...ofRoutes.map(({ timeouts }) => timeouts?.connect ?? 0),
+    ),
   })
 }
 
@@ -238,7 +265,11 @@ function compileRoute(
     limits: compileLimits(text, config, policy),
     cors: compileCors(config.cors),
     bodyBytesMax: config.body ?? policy.defaults.body,
-    timeoutMs: config.timeout ?? timeoutOf(config, policy) ?? policy.defaults.timeout,
+    timeouts: compileTimeouts(
+      config,
+      config.to === undefined ? undefined : policy.upstreams[config.to],
+      policy.defaults,
+    ),
     allowRequestHeaders: lowerCase([...config.allowRequestHeaders, ...config.allowHeaderNames]),
     allowResponseHeaders: lowerCase(config.allowResponseHeaders),
     requestEdits: compileEdits(config.headers?.request),
@@ -249,8 +280,22 @@ function compileRoute(
   return { pattern, route }
 }
 
-function timeoutOf({ to }: RouteConfig, { upstreams }: PolicyConfig): number | undefined {
-  return to === undefined ? undefined : upstreams[to]?.timeout
+const CONNECT_MS = 5_000
+
+/** Each by itself: the route's, else the upstream's. */
+function compileTimeouts(
+  route: Pick<RouteConfig, 'timeout' | 'timeouts'>,
+  upstream: Pick<UpstreamConfig, 'timeout' | 'timeouts'> | undefined,
+  defaults: PolicyConfig['defaults'],
+): Timeouts {
+  const [own, theirs] = [route.timeouts ?? {}, upstream?.timeouts ?? {}]
+  const idleMs = own.idle ?? route.timeout ?? theirs.idle ?? upstream?.timeout ?? defaults.timeout
+  return Object.freeze({
+    connectMs: own.connect ?? theirs.connect ?? CONNECT_MS,
+    firstByteMs: own.firstByte ?? theirs.firstByte ?? idleMs,
+    idleMs,
+    totalMs: own.total ?? theirs.total ?? null,
+  })
 }
 
 function lowerCase(names: readonly string[]): ReadonlySet<string> {

@@ -1,6 +1,7 @@
 /** Turns what the schema says into what a person can mend: one issue per mistake, the known keys, and a cure. */
 
 import type { z } from 'zod'
+import { isObject } from '../http/json.ts'
 import { METHOD_WORDS } from './access-schema.ts'
 import { type Issue, issueAt, nearest, type Path, type Places, type Trouble } from './issues.ts'
 import { gatewayJsonSchema, hasOwnKeys, type JsonSchema, knownKeys, schemasAt } from './json-schema.ts'
@@ -205,7 +206,7 @@ function isOtherKind(issue: ZodIssue): boolean {
 
 /** Method keys and requirement keys in one map: it cannot be told which requirement is for which method. */
 function isMixed(value: unknown, path: Path, scene: Scene): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || !isAccess(path)) return false
+  if (!isObject(value) || !isAccess(path)) return false
   const keys = Object.keys(value)
   const known = knownKeys(scene.schema, path)
   return keys.some(isMethodKey) && keys.some((key) => known.includes(key) || nearest(key, known) !== null)
@@ -325,7 +326,7 @@ function isMethodMap(path: Path): boolean {
 }
 
 function isMisread(value: unknown, path: Path, scene: Scene): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  if (!isObject(value)) return false
   const known = knownKeys(scene.schema, path)
   return known.length > 0 && Object.keys(value).some((key) => !known.includes(key))
 }

@@ -3,6 +3,7 @@
  * that grow with a team, and every place keeps the file it stands in. All mistakes of all files at once.
  */
 
+import { isObject } from '../http/json.ts'
 import {
   type Issue,
   issueAt,
@@ -59,7 +60,7 @@ export function readFiles(text: string, files: Files): ReadFiles | Unread {
   const { tree, places } = main
   const texts: PolicyText[] = [{ name: places.name, text }]
   const globs = globsOf(tree)
-  if (globs.length === 0 || !isMap(tree)) return { tree, places, texts, issues: [] }
+  if (globs.length === 0 || !isObject(tree)) return { tree, places, texts, issues: [] }
 
   const issues: Issue[] = []
   let isWhole = true
@@ -97,7 +98,7 @@ const UNREADABLE = 'check its permissions, or write a glob of `include` that lea
 
 /** What `include` says, as far as it is text; the schema speaks of the rest. */
 function globsOf(tree: unknown): { readonly at: number; readonly glob: string }[] {
-  if (!isMap(tree) || !Array.isArray(tree.include)) return []
+  if (!isObject(tree) || !Array.isArray(tree.include)) return []
   return tree.include.flatMap((glob: unknown, at) => (typeof glob === 'string' ? [{ at, glob }] : []))
 }
 
@@ -150,7 +151,7 @@ interface Merged {
 
 /** False when a section is missing from the whole. */
 function merge({ tree, at, places }: Merged, part: unknown, from: Places, issues: Issue[]): boolean {
-  if (!isMap(part)) {
+  if (!isObject(part)) {
     const cure = `a file of \`include\` holds ${INCLUDED_SECTIONS.join(', ')}`
     issues.push(issueAt(from, [], { message: 'expected a map', cure }))
     return false
@@ -163,20 +164,20 @@ function merge({ tree, at, places }: Merged, part: unknown, from: Places, issues
       isWhole = false
     } else if (section === 'tests') {
       mergeList(tree, at, value, from, issues)
-    } else if (!isMap(value)) {
+    } else if (!isObject(value)) {
       issues.push(
         issueAt(from, [section], { message: `expected a map of ${section}`, cure: 'remove the line if it is empty' }),
       )
       isWhole = false
     } else {
-      const known = isMap(tree[section]) ? tree[section] : {}
+      const known = isObject(tree[section]) ? tree[section] : {}
       for (const name of Object.keys(value)) {
         if (!Object.hasOwn(known, name)) continue
         const first = placeName(all(), [section, name])
         const message = `\`${name}\` stands in two files, first at ${first}`
         issues.push(issueAt(from, [section, name], { message, cure: 'keep one of them', isAboutKey: true }))
       }
-      if (tree[section] === undefined || isMap(tree[section])) tree[section] = { ...known, ...value }
+      if (tree[section] === undefined || isObject(tree[section])) tree[section] = { ...known, ...value }
     }
   }
   for (const [key, placed] of from.at) {
@@ -223,10 +224,6 @@ function strangeSection(section: string, { name }: Source): { readonly message: 
 
 function isSection(name: string): boolean {
   return (INCLUDED_SECTIONS as readonly string[]).includes(name)
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** What a policy's version is the SHA-256 of: the text, and for several files each with its name, whatever names the first. */

@@ -15,14 +15,24 @@ export type Reach = 'loopback' | 'private' | 'anywhere'
 
 /** How far away a host can be, by its name or address alone: nothing is resolved. */
 export function reachOf(host: string): Reach {
-  const name = host
-    .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '')
-    .toLowerCase()
-  if (name === 'localhost' || name.endsWith('.localhost') || isLoopbackAddress(name)) return 'loopback'
+  const name = bareName(host)
+  if (isLoopback(name) || name.endsWith('.localhost')) return 'loopback'
   if (parseAddress(name) !== null) return isPrivateAddress(name) ? 'private' : 'anywhere'
   const isNumeric = /^[\d.x]+$/.test(name)
   return !isNumeric && (!name.includes('.') || PRIVATE_NAME.test(name)) ? 'private' : 'anywhere'
+}
+
+/** This machine and no other, whatever its resolver says of `*.localhost`. */
+export function isLoopback(host: string): boolean {
+  const name = bareName(host)
+  return name === 'localhost' || isLoopbackAddress(name)
+}
+
+function bareName(host: string): string {
+  return host
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase()
 }
 
 /** Listens on every interface. */

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { AccessConfig } from './access-schema.ts'
+import { Timeouts } from './timeouts-schema.ts'
 import { byteSize, duration, limit } from './units.ts'
 
 const DAY_MS = 86_400_000
@@ -130,6 +131,10 @@ export const RouteConfig = z.strictObject({
     description:
       'Longest silence of the upstream, its first byte included. Absent: the upstream’s, else that of `defaults`.',
     examples: ['5m'],
+  }),
+  timeouts: Timeouts.optional().meta({
+    description: 'How long each part of an exchange may take; what stands here wins over the upstream’s.',
+    examples: [{ firstByte: '2m', total: '10m' }],
   }),
   cors: Cors.optional().meta({
     description: 'Which other origins’ pages may use this route. Absent: none.',

@@ -4,6 +4,7 @@
  */
 
 import type { z } from 'zod'
+import { isObject } from '../http/json.ts'
 import { GatewayConfig } from './schema.ts'
 
 export interface Salvaged {
@@ -23,6 +24,7 @@ const NAMED: readonly unknown[] = ['routes', 'upstreams', 'tokens', 'people']
 const HARMLESS: Readonly<Record<string, unknown>> = {
   version: 1,
   origin: 'http://localhost:8080',
+  tls: { certificate: 'tls.pem', key: 'tls.key' },
   trust: ['127.0.0.1/32'],
   keys: {},
   upstreams: {},
@@ -30,10 +32,10 @@ const HARMLESS: Readonly<Record<string, unknown>> = {
 }
 
 export function withoutMistakes(input: unknown, error: z.ZodError): Salvaged | null {
-  if (!isMap(input)) return null
+  if (!isObject(input)) return null
   const tree: Tree = { ...input }
   for (const name of NAMED)
-    if (isMap(tree[name as string])) tree[name as string] = { ...(tree[name as string] as Tree) }
+    if (isObject(tree[name as string])) tree[name as string] = { ...(tree[name as string] as Tree) }
   if (Array.isArray(tree.tests)) tree.tests = [...tree.tests]
   const patched = new Set<string>()
   const gone = new Set<string>()
@@ -49,14 +51,14 @@ export function withoutMistakes(input: unknown, error: z.ZodError): Salvaged | n
     if (section === 'tests' && typeof name === 'number' && Array.isArray(part)) {
       part[name] = { GET: '/', expect: 'allow' }
       patched.add(`tests.${name}`)
-    } else if (section === 'defaults' && name !== undefined && isMap(part)) {
+    } else if (section === 'defaults' && name !== undefined && isObject(part)) {
       const { [name]: _amiss, ...rest } = part
       tree.defaults = rest
       patched.add(`defaults.${name}`)
-    } else if (NAMED.includes(section) && typeof name === 'string' && isMap(part)) {
+    } else if (NAMED.includes(section) && typeof name === 'string' && isObject(part)) {
       const isNameAmiss = issue.code === 'invalid_key' && key === undefined
       if (isNameAmiss || section === 'tokens') gone.add(section as string)
-      if (section === 'routes' && BESIDE_ACCESS.includes(key) && isMap(part[name])) {
+      if (section === 'routes' && BESIDE_ACCESS.includes(key) && isObject(part[name])) {
         const { [key as string]: _amiss, ...rest } = part[name]
         part[name] = rest
         patched.add(`routes.${name}.${key}`)
@@ -88,9 +90,5 @@ function stub(section: string | number, name: string, given: unknown): unknown {
   if (section === 'routes') return { access: 'deny' }
   if (section === 'people') return {}
   if (section === 'tokens') return { issuer: `https://${name}.unset.invalid`, audience: 'unset' }
-  return { url: 'http://127.0.0.1:9', ...(isMap(given) && given.paths === 'exact' ? { paths: 'exact' } : {}) }
-}
-
-function isMap(value: unknown): value is Tree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return { url: 'http://127.0.0.1:9', ...(isObject(given) && given.paths === 'exact' ? { paths: 'exact' } : {}) }
 }

@@ -10,6 +10,7 @@ import { Keys, Tokens } from './credentials-schema.ts'
 import { INCLUDE_GLOB, INCLUDE_WORDS } from './include.ts'
 import { People, Tests } from './people-schema.ts'
 import { Body, Limits, RouteConfig, Timeout } from './route-schema.ts'
+import { Tls } from './tls-schema.ts'
 import { duration, rate } from './units.ts'
 import { UpstreamConfig } from './upstream-schema.ts'
 
@@ -86,6 +87,10 @@ const Store = z
     secrets: secrets ?? (secret === undefined ? [] : [secret]),
   }))
 
+function places(max: number) {
+  return z.int().min(1).max(max)
+}
+
 const Login = z.strictObject({
   methods: z
     .array(z.enum(['password']))
@@ -150,6 +155,10 @@ export const GatewayConfig = z.strictObject({
   listen: Listen.prefault('127.0.0.1:8080').meta({
     description: 'Address and port to listen on.',
     examples: ['127.0.0.1:8080'],
+  }),
+  tls: Tls.optional().meta({
+    description: 'The gateway itself speaks TLS, with these files. Absent: a proxy in front does, or nobody.',
+    examples: [{ certificate: '/etc/postern/tls.pem', key: '/etc/postern/tls.key' }],
   }),
   trust: z
     .array(
@@ -228,9 +237,69 @@ export const GatewayConfig = z.strictObject({
             'Requests per client address, counted by each node for itself and before any cryptography; or `off`.',
           examples: ['1000/s'],
         }),
+      connections: places(1_000_000)
+        .default(10_000)
+        .meta({
+          description: 'Connections of clients that a node has open at once; more are closed as they come.',
+          examples: [10_000],
+        }),
+      connectionsPerAddress: z
+        .union([z.literal('off'), places(1_000_000)])
+        .default(1024)
+        .meta({
+          description: 'Connections of one address; or `off`. Proxies under `trust` may open as many as they like.',
+          examples: [1024],
+        }),
+      inFlight: places(1_000_000)
+        .default(4096)
+        .meta({
+          description: 'Requests that a node works on at once, open streams and sockets among them; more are 503.',
+          examples: [4096],
+        }),
+      inFlightPerAddress: z
+        .union([z.literal('off'), places(1_000_000)])
+        .default(1024)
+        .meta({ description: 'Requests of one client address at once; or `off`.', examples: [1024] }),
+      headTimeout: duration(1000, 600_000)
+        .prefault('15s')
+        .meta({ description: 'How long a client may take to send the head of a request.', examples: ['15s'] }),
+      bodyIdle: duration(1000, 3_600_000)
+        .prefault('30s')
+        .meta({
+          description: 'In each such time a client that is waited for sends 1 KiB of its body, or the end of it.',
+          examples: ['30s'],
+        }),
     })
     .prefault({})
-    .meta({ description: 'Limits on every request.', examples: [{ perAddress: '1000/s' }] }),
+    .meta({
+      description: 'Limits on every request and connection.',
+      examples: [{ perAddress: '1000/s', connections: 10_000 }],
+    }),
+  shutdown: z
+    .strictObject({
+      delay: duration(0, 600_000)
+        .prefault('0s')
+        .meta({
+          description:
+            'How long a node that was told to end goes on as before but for its readiness, so that balancers notice.',
+          examples: ['5s'],
+        }),
+      grace: duration(0, 3_600_000)
+        .prefault('10s')
+        .meta({ description: 'How long requests under way may then take; what is left is cut.', examples: ['10s'] }),
+    })
+    .prefault({})
+    .meta({ description: 'How a node ends.', examples: [{ delay: '5s', grace: '30s' }] }),
+  workers: z
+    .union([z.literal('auto'), z.int().min(1).max(64)], {
+      error: 'expected a number of processes from 1 to 64, or `auto`',
+    })
+    .default(1)
+    .meta({
+      description:
+        'Processes that serve on one address, watched by another that starts them again; `auto`: one for each processor.',
+      examples: ['auto'],
+    }),
   limits: z
     .strictObject({
       onOutage: z

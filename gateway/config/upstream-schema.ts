@@ -3,13 +3,15 @@
 import { z } from 'zod'
 import type { IdentityClaim, IdentityPreset } from '../rules.ts'
 import { DIALECTS, IDENTITY_CLAIMS } from '../transform/identity.ts'
+import { Timeouts } from './timeouts-schema.ts'
+import { UpstreamTls } from './tls-schema.ts'
 import { duration } from './units.ts'
 
 const IDENTITY_PRESETS = Object.keys(DIALECTS) as IdentityPreset[]
 const DAY_MS = 86_400_000
 
-const UpstreamUrl = z.string().regex(/^https?:\/\/[^\s/?#@\\]+\/?$/i, {
-  error: 'expected scheme, host and port alone, such as `http://127.0.0.1:9000`',
+const UpstreamUrl = z.string().regex(/^(?:[hH][tT][tT][pP][sS]?:\/\/[^\s/?#@\\]+\/?|unix:\/[!-~]+)$/, {
+  error: 'expected scheme, host and port alone, such as `http://127.0.0.1:9000`, or a socket: `unix:/run/books.sock`',
 })
 
 const Weighted = z.strictObject({
@@ -73,6 +75,59 @@ const Identity = z.union([
   ),
 ])
 
+const HealthPath = z.string().regex(/^\/[!-~]*$/, { error: 'expected a path, such as `/api/health`' })
+
+const HealthOptions = z.strictObject({
+  path: HealthPath.meta({
+    description: 'A path that answers 2xx on a server that is well.',
+    examples: ['/api/health'],
+  }),
+  interval: duration(100, DAY_MS)
+    .prefault('5s')
+    .meta({ description: 'How often each server is asked.', examples: ['10s'] }),
+  timeout: duration(1, DAY_MS)
+    .prefault('2s')
+    .meta({ description: 'How long it may take to answer.', examples: ['1s'] }),
+  healthyAfter: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(2)
+    .meta({ description: 'So many good answers in a row bring a server back.', examples: [2] }),
+  unhealthyAfter: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(3)
+    .meta({ description: 'So many bad ones in a row take it out.', examples: [3] }),
+})
+
+const Health = z.union([HealthPath.transform((path) => HealthOptions.parse({ path })), HealthOptions])
+
+const Ejection = z.union([
+  z.literal('off').transform(() => null),
+  z.strictObject({
+    failures: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(5)
+      .meta({ description: 'Failures in a row after which a server is left alone.', examples: [3] }),
+    for: duration(1, DAY_MS)
+      .prefault('10s')
+      .meta({ description: 'For how long; twice as long each time it fails again at once.', examples: ['30s'] }),
+  }),
+])
+
+/** Zero for `off`. */
+const Retries = z.union([
+  z.literal('off').transform(() => 0),
+  z
+    .string()
+    .regex(/^(?:[1-9]\d?|100)%$/, { error: 'expected `off`, or a share of the requests from `1%` to `100%`' })
+    .transform((text) => Number(text.slice(0, -1))),
+])
+
 const UpstreamOptions = z.strictObject({
   url: Servers.meta({
     description: 'Scheme, host and port of the upstream; of a list, each takes its share.',
@@ -103,17 +158,51 @@ const UpstreamOptions = z.strictObject({
       description: 'The Host the upstream sees: the public one, or its own.',
       examples: ['public'],
     }),
-  health: z
-    .string()
-    .regex(/^\/[!-~]*$/, { error: 'expected a path, such as `/api/health`' })
-    .optional()
-    .meta({
-      description: 'A path that answers 2xx when the upstream is well: `postern doctor` asks it.',
-      examples: ['/api/health'],
-    }),
+  health: Health.optional().meta({
+    description:
+      'A path that answers 2xx when a server is well: each is asked all the time, and one that is not gets nothing.',
+    examples: ['/api/health', { path: '/api/health', interval: '2s' }],
+  }),
+  ejection: Ejection.prefault({}).meta({
+    description: 'Of several servers, one that fails again and again is left alone for a while; `off` for never.',
+    examples: [{ failures: 3, for: '30s' }, 'off'],
+  }),
+  retries: Retries.prefault('20%').meta({
+    description:
+      'Tries beyond the first, at most this share of the requests: of what was not sent, or may safely be sent twice.',
+    examples: ['10%', 'off'],
+  }),
+  connections: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(1024)
+    .meta({ description: 'Requests under way at one server, at most; event streams count.', examples: [256] }),
+  queue: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1024)
+    .meta({ description: 'Requests that wait for a server, at most; all others get 503 at once.', examples: [100] }),
   timeout: duration(1, DAY_MS)
     .optional()
     .meta({ description: 'Longest silence of this upstream. Absent: `defaults.timeout`.', examples: ['30s'] }),
+  timeouts: Timeouts.optional().meta({
+    description: 'How long each part of an exchange may take.',
+    examples: [{ connect: '2s', firstByte: '10s' }],
+  }),
+  tls: UpstreamTls.optional().meta({
+    description: 'What an https:// upstream is asked and shown. Absent: the issuers of the system, and no certificate.',
+    examples: [{ ca: '/etc/postern/upstream-ca.pem' }],
+  }),
+  http2: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Speak HTTP/2 to it: over https:// if it agrees to that, over http:// and sockets without asking. WebSockets go by HTTP/1.1.',
+      examples: [true],
+    }),
   allowPlainHttpUpstream: z
     .boolean()
     .default(false)

@@ -24,21 +24,39 @@ const OPAQUE = /^[A-Za-z0-9\-._~+/]{1,4096}=*$/
 /** A compact JWS has three parts; what has as many is never taken for opaque, however it is spelt. */
 const JWS = /^[^.]*\.[^.]*\.[^.]*$/
 
+/** Tokens whose issuer is remembered, so that a request with a token that is known reads nothing of it. Emptied when full. */
+const TOKENS_MAX = 4096
+/** A longer one is read each time: what is remembered has a bound in bytes too. */
+const TOKEN_CHARS_MAX = 2048
+
 export function bearerTokens({ own, sessions, issuers, credentials }: BearerDeps): TokenVerifier {
   const byIssuer = new Map(issuers.map((one) => [one.issuer, one]))
+  const byToken = new Map<string, Verification | null>()
   const opaque = issuers.flatMap(({ forOpaque }) => (forOpaque === null ? [] : [forOpaque]))
 
   return {
     verifyToken(token, nowMs) {
       if (SESSION_TOKEN.test(token)) return sessions.verifyBearer(token, nowMs)
       const verification = verificationOf(token)
-      if (verification === undefined) return own.verifyToken(token, nowMs)
+      if (verification === null) return own.verifyToken(token, nowMs)
       return credentials.lookUp(verification.scope, token, nowMs, () => verification.verify(token, nowMs))
     },
   }
 
-  function verificationOf(token: string): Verification | undefined {
-    if (byIssuer.size === 0) return undefined
+  /** Null for what is nobody else's. */
+  function verificationOf(token: string): Verification | null {
+    if (byIssuer.size === 0) return null
+    const known = byToken.get(token)
+    if (known !== undefined) return known
+    const found = find(token) ?? null
+    if (token.length > TOKEN_CHARS_MAX) return found
+    if (byToken.size >= TOKENS_MAX) byToken.clear()
+    byToken.set(token, found)
+    return found
+  }
+
+  /** By its form and what it says of itself; nothing is proven by it. */
+  function find(token: string): Verification | undefined {
     if (JWS.test(token)) return byIssuer.get(issuerOf(token) ?? '')?.forJwts
     return OPAQUE.test(token) ? opaque.find(({ prefix }) => token.startsWith(prefix)) : undefined
   }

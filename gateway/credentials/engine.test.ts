@@ -77,6 +77,17 @@ test('[FR-032] kind, verifier and text name an entry together, and none runs int
   expect(cache.status().entries).toBe(spellings.length)
 })
 
+test('[FR-032] one text that two verifiers accept stays two credentials, however often each is asked', async () => {
+  const { cache } = stage()
+  const scopes = [SCOPE, { ...SCOPE, verifier: 'another' }]
+  for (let times = 0; times < 3; times++) {
+    for (const [at, scope] of scopes.entries()) {
+      const found = await cache.lookUp(scope, 'x', NOW_MS, async () => verifiedAs(`u${at}`))
+      expect(whoIn(found)).toBe(`u${at}`)
+    }
+  }
+})
+
 test('[FR-032] what is revoked is verified again, and what is not revoked is not', async () => {
   const { who, state, revocations } = stage()
   await who()

@@ -69,6 +69,10 @@ const CLOCK_STEP_MS = 1000
 /** Of an entry in memory, beside its texts: its objects, and its place in the map. */
 const ENTRY_BYTES = 800
 
+/** Emptied when full. With texts of this length, a few megabytes. */
+const NAMES_MAX = 4096
+const NAMED_CHARS_MAX = 1024
+
 const NONE: readonly string[] = Object.freeze([])
 const STALE = Object.freeze(new Refusal('revocation.stale'))
 const UNAVAILABLE = Object.freeze(new Refusal('credential.unavailable'))
@@ -95,6 +99,8 @@ export function createCredentialCache(deps: {
   const { revocations, store, primitives, log } = deps
   const entries = boundedCache<Entry>(deps.entriesMax, deps.bytesMax)
   const failures = negativeEntries()
+  /** Keys of credentials that verified, so that one which comes again is not hashed again. */
+  const names = new Map<string, { readonly scope: CacheScope; readonly key: string }>()
   const level2 = store === null ? null : sharedEntries({ ...deps, store })
   const flights = new Map<string, Flight>()
   const underWay = new Map<string, number>()
@@ -105,10 +111,18 @@ export function createCredentialCache(deps: {
 
   return {
     lookUp(scope, credential, nowMs, verify, waitMsMax) {
+      const named = names.get(credential)
+      if (named !== undefined && named.scope === scope) {
+        const known = remembered(named.key, nowMs)
+        if (known !== undefined) return answerOf(known)
+      }
       const framed = frame(scope, credential)
       const key = keyOf(framed)
       const known = remembered(key, nowMs)
-      if (known !== undefined) return answerOf(known)
+      if (known !== undefined) {
+        if (!(known instanceof Refusal)) keepName(scope, credential, key)
+        return answerOf(known)
+      }
       const search = { scope, sharedAs: framed, waitMsMax: waitMsMax ?? null, unavailable: UNAVAILABLE, verify }
       return find(key, search, nowMs).then(answerOf)
     },
@@ -129,6 +143,12 @@ export function createCredentialCache(deps: {
       ...counts,
       badSeals: level2?.badSeals ?? 0,
     }),
+  }
+
+  function keepName(scope: CacheScope, credential: string, key: string): void {
+    if (credential.length > NAMED_CHARS_MAX) return
+    if (names.size >= NAMES_MAX) names.clear()
+    names.set(credential, { scope, key })
   }
 
   function keyOf(framed: string): string {

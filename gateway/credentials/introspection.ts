@@ -3,7 +3,7 @@
  * rules of the issuer's JWTs: issuer, audience, an end, the entry's own requirements. No answer is 503, never a pass.
  */
 
-import { parseObject } from '../jwt/discovery.ts'
+import { parseObject } from '../http/json.ts'
 import { type ForeignClaims, type ForeignRules, faultOfClaims } from '../jwt/foreign.ts'
 import { Refusal } from '../model.ts'
 import type { Outbound } from '../ports.ts'

@@ -81,6 +81,7 @@ export function createEndpoints(deps: EndpointDeps): Endpoints {
 
 /** Stores that cannot be asked are not ready either. */
 async function isReady(deps: EndpointDeps): Promise<boolean> {
+  if (deps.isEnding?.() === true) return false
   if (deps.provider === null) return true
   try {
     return await deps.provider.isReady()

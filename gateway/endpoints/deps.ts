@@ -11,6 +11,8 @@ export interface EndpointDeps {
   readonly sessions: SessionSource | null
   readonly sealer: Sealer | null
   nowMs(): number
+  /** The process was told to end, so it is not ready for more. */
+  isEnding?(): boolean
   /** Takes bugs and outages. Never given a secret. */
   log(error: unknown): void
 }

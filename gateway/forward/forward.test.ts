@@ -5,10 +5,11 @@ import { expect, test } from 'vitest'
 import { segmentsOf, swapPrefix } from '../http/prefix.ts'
 import { parseTarget } from '../http/target.ts'
 import { type ForwardPlan, Refusal } from '../model.ts'
+import { mayRetry } from '../pipeline.ts'
 import type { Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { aHead, anUpstream, aRoute } from '../test/support/routes.ts'
-import { planForward } from './plan.ts'
+import { linesFor, planForward } from './plan.ts'
 import { nextServer } from './servers.ts'
 
 function servers(...weights: readonly number[]): Upstream {
@@ -80,7 +81,7 @@ function plan(path: string, prefixSwap: { strip: string; add: string } | null) {
   const compose = (...given: readonly unknown[]) => ({ headers: ['Host', String(given.at(-1))], droppedGroups: 0 })
   const nobody = { principal: null, proofs: [], rate: null, setCookies: [] }
   const match = { route, params: {}, access: null }
-  return planForward(compose, {} as Snapshot, null, match, aHead(path), nobody, { leases: [], headers: [] })
+  return planForward(compose, {} as Snapshot, null, null, match, aHead(path), nobody, { leases: [], headers: [] })
 }
 
 test('[FR-041] the plan names the server and the swapped path with its query, and keeps the path that was matched', () => {
@@ -94,3 +95,53 @@ test('[FR-041] the plan names the server and the swapped path with its query, an
 test('[FR-041] a path that cannot be swapped is ambiguous and goes nowhere', () => {
   expect(plan('/api//evil', { strip: '/api', add: '' })).toMatchObject({ reason: 'target.ambiguous' })
 })
+
+test('[FR-055] no server that is well: nothing is planned', () => {
+  const upstream = servers(1, 1)
+  const match = { route: aRoute('/**', { upstream }), params: {}, access: null }
+  const nobody = { principal: null, proofs: [], rate: null, setCookies: [] }
+  const compose = () => ({ headers: [], droppedGroups: 0 })
+  const charged = { leases: [], headers: [] }
+  const plans = (chosen: number | null) => {
+    const choice = { choose: () => (chosen === null ? null : upstream.servers[chosen]!) }
+    return planForward(compose, {} as Snapshot, null, choice, match, aHead('/'), nobody, charged)
+  }
+  expect(plans(null)).toMatchObject({ reason: 'upstream.down' })
+  expect(plans(1)).toMatchObject({ origin: 'http://127.0.0.1:1' })
+})
+
+test('[FR-055] another server is sent the same lines, but for a Host that was the server’s own', () => {
+  const planned = plan('/api', null) as ForwardPlan
+  const headers = ['Host', 'books.test', 'X-A', 'b']
+  const of = (host: 'public' | 'upstream') => ({ ...planned, headers, upstream: { ...planned.upstream, host } })
+  expect(linesFor(of('public'), 'http://10.0.0.7:8000')).toBe(headers)
+  expect(linesFor(of('upstream'), 'http://10.0.0.7:8000')).toEqual(['Host', '10.0.0.7:8000', 'X-A', 'b'])
+})
+
+const unsent = { tries: 1, isSent: false, isAnswered: false }
+const sent = { tries: 1, isSent: true, isAnswered: false }
+const retries = [
+  ['GET', 0, unsent, true],
+  ['POST', 100, unsent, true],
+  ['POST', -1, unsent, true],
+  ['GET', 0, sent, true],
+  ['HEAD', 0, sent, true],
+  ['OPTIONS', 0, sent, true],
+  ['PUT', 0, sent, true],
+  ['DELETE', 0, sent, true],
+  ['POST', 0, sent, false],
+  ['PATCH', 0, sent, false],
+  ['PROPFIND', 0, sent, false],
+  ['PUT', 100, sent, false],
+  ['GET', -1, sent, false],
+  ['GET', 0, { ...sent, isAnswered: true }, false],
+  ['GET', 0, { ...sent, tries: 2 }, true],
+  ['GET', 0, { ...sent, tries: 3 }, false],
+  ['GET', 0, { ...unsent, tries: 3 }, false],
+] as const
+for (const [method, bodyBytes, attempt, isAllowed] of retries) {
+  test(`[FR-055] ${method} with ${bodyBytes} bytes, ${JSON.stringify(attempt)}: ${isAllowed ? 'may' : 'must not'} be tried again`, () => {
+    expect(mayRetry(aHead('/', { method, bodyBytes }), attempt)).toBe(isAllowed)
+    expect(mayRetry(aHead('/', { method, bodyBytes, isUpgrade: true }), attempt)).toBe(false)
+  })
+}

@@ -1,5 +1,6 @@
 /** Turns an allowed request into a plan: which upstream, which path, which field lines. Fails closed when identity cannot be written. */
 
+import { hostOf } from '../http/authority.ts'
 import { swapPrefix } from '../http/prefix.ts'
 import {
   type Authentication,
@@ -11,7 +12,7 @@ import {
   type RouteMatch,
   type Soon,
 } from '../model.ts'
-import type { AssertionSource } from '../ports.ts'
+import type { AssertionSource, ServerChoice } from '../ports.ts'
 import type { Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { nextServer } from './servers.ts'
@@ -34,12 +35,14 @@ export interface Composed {
 
 const TOO_LARGE = Object.freeze(new Refusal('body.too-large'))
 const AMBIGUOUS = Object.freeze(new Refusal('target.ambiguous'))
+const DOWN = Object.freeze(new Refusal('upstream.down'))
 const NO_UPSTREAM = Object.freeze(new Refusal('upstream.none'))
 
 export function planForward(
   compose: ComposeHeaders,
   snapshot: Snapshot,
   assertions: AssertionSource | null,
+  servers: ServerChoice | null,
   match: RouteMatch,
   head: RequestHead,
   authentication: Authentication,
@@ -53,7 +56,9 @@ export function planForward(
   const swapped = route.prefixSwap === null ? head.target.path : swapPrefix(head.target.path, route.prefixSwap)
   if (swapped === null) return AMBIGUOUS
   const path = swapped + head.target.query
-  const { origin } = nextServer(upstream)
+  const server = servers === null ? nextServer(upstream) : servers.choose(upstream)
+  if (server === null) return DOWN
+  const { origin } = server
   const finish = (assertion: string | null): ForwardPlan | Refusal => {
     const composed = compose(snapshot, route, upstream, head, principal, assertion, origin)
     if (composed instanceof Refusal) return composed
@@ -64,6 +69,12 @@ export function planForward(
   if (principal === null || !upstream.isAsserted || assertions === null) return finish(null)
   const assertion = assertions.assertionFor(principal, upstream.id, head.receivedAtMs)
   return assertion instanceof Promise ? assertion.then(finish, unavailable) : finish(assertion)
+}
+
+/** The field lines of a plan, for another server of its upstream. */
+export function linesFor({ upstream, headers }: ForwardPlan, origin: string): HeaderList {
+  // The first line is Host, and nobody's to change.
+  return upstream.host === 'public' ? headers : headers.with(1, hostOf(origin))
 }
 
 function unavailable(error: unknown): Refusal {

@@ -8,3 +8,13 @@ export function normalizeAuthority(text: string, scheme: 'http' | 'https'): stri
   const host = lower.slice(0, -implied.length)
   return host.includes(':') && !host.endsWith(']') ? lower : host
 }
+
+/** What names the server of `http://127.0.0.1:9000` in a Host field. A socket has no name of its own. */
+export function hostOf(origin: string): string {
+  return socketPathOf(origin) !== null ? 'localhost' : origin.slice(origin.indexOf('//') + 2)
+}
+
+/** The path of `unix:/run/books.sock`; null where an origin is of another kind. */
+export function socketPathOf(origin: string): string | null {
+  return origin.startsWith('unix:') ? origin.slice('unix:'.length) : null
+}

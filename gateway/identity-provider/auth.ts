@@ -6,10 +6,13 @@
 import { apiKey } from '@better-auth/api-key'
 import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { type BetterAuthOptions, betterAuth } from 'better-auth'
-import { hashPassword, verifyPassword } from 'better-auth/crypto'
-import { admin, bearer, jwt, organization } from 'better-auth/plugins'
+import { admin } from 'better-auth/plugins/admin'
+import { bearer } from 'better-auth/plugins/bearer'
+import { jwt } from 'better-auth/plugins/jwt'
+import { organization } from 'better-auth/plugins/organization'
 import type { Counters } from '../ports.ts'
 import type { RateRule } from '../rules.ts'
+import type { Hashing } from './hashing.ts'
 import { LOG_TABLES } from './log-store.ts'
 import { currentFacts } from './request-facts.ts'
 import { IMPERSONATED_MS_MAX } from './session-rows.ts'
@@ -31,6 +34,7 @@ export interface AuthSettings {
   readonly signInLimit: RateRule
   readonly signUpLimit: RateRule
   readonly counters: Counters
+  readonly hashing: Hashing
   readonly nowMs: () => number
   readonly log: (error: unknown) => void
 }
@@ -63,7 +67,7 @@ export function authOptions(settings: AuthSettings, database: object | (() => DB
       minPasswordLength: PASSWORD_CHARS_MIN,
       maxPasswordLength: PASSWORD_CHARS_MAX,
       revokeSessionsOnPasswordReset: true,
-      password: { hash: hashPassword, verify: verifyAndRemember },
+      password: { hash: settings.hashing.hash, verify: (given) => verifyAndRemember(settings.hashing, given) },
     },
     session: {
       expiresIn: Math.max(1, Math.floor(settings.idleMs / 1000)),
@@ -187,8 +191,11 @@ function isRemembered(context: HookContext | null | undefined): boolean {
 }
 
 /** The session that follows is only for an account that still has the password that was compared. */
-async function verifyAndRemember(given: { readonly hash: string; readonly password: string }): Promise<boolean> {
-  const isRight = await verifyPassword({ ...given })
+async function verifyAndRemember(
+  { verify }: Hashing,
+  given: { readonly hash: string; readonly password: string },
+): Promise<boolean> {
+  const isRight = await verify(given)
   const facts = isRight ? await currentFacts() : null
   if (facts !== null) facts.comparedHash = given.hash
   return isRight

@@ -4,6 +4,7 @@
  */
 
 import { cookieValues } from '../http/cookies.ts'
+import { parseObject } from '../http/json.ts'
 import { siteOf } from '../http/site.ts'
 import { type Principal, Refusal } from '../model.ts'
 import { problemAnswer } from '../problem/response.ts'
@@ -260,15 +261,6 @@ const PASSED_ON = ['accept', 'accept-language', 'user-agent', 'x-postern-client-
 /** In the identity provider's own shape, for its clients. */
 function failure(status: number, code: string, message: string, more: Record<string, string> = {}): Response {
   return Response.json({ code, message }, { status, headers: { 'cache-control': 'no-store', ...more } })
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null
-  } catch {
-    return null
-  }
 }
 
 /**

@@ -33,6 +33,7 @@ import { revocation } from './consequences.ts'
 import { cookieCodec } from './cookie.ts'
 import { createEndings } from './endings.ts'
 import { createHandler } from './handler.ts'
+import { type Hashing, hashing } from './hashing.ts'
 import { keyStore, migrateKeyStore } from './key-store.ts'
 import { logSeal, logStore } from './log-store.ts'
 import { quietLog } from './quiet.ts'
@@ -64,6 +65,8 @@ export interface IdentityOptions {
   readonly isAlone: boolean
   /** Null without Redis: each node then remembers credentials for itself. */
   readonly credentialStore: CredentialStore | null
+  /** Absent: the identity provider's own, one at a time. */
+  readonly hashing?: Hashing
   readonly login: LoginSettings
   /** Null, or absent, where the policy takes no API keys. */
   readonly keys?: KeySettings | null
@@ -126,6 +129,7 @@ export async function openIdentityProvider(options: IdentityOptions): Promise<Op
     signInLimit: login.signInLimit,
     signUpLimit: login.signUpLimit,
     counters: options.counters,
+    hashing: options.hashing ?? hashing(1),
     nowMs,
     log,
   }

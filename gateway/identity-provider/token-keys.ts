@@ -3,7 +3,7 @@
 import type { AuthContext } from '@better-auth/core'
 import type { DBAdapter } from '@better-auth/core/db/adapter'
 import { symmetricDecrypt, symmetricEncrypt } from 'better-auth/crypto'
-import { createJwk } from 'better-auth/plugins'
+import { createJwk } from 'better-auth/plugins/jwt'
 import { ALGORITHM, type KeyFinder, keyFinder, publicPart } from '../jwt/keys.ts'
 
 interface Row {

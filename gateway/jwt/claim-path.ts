@@ -1,5 +1,7 @@
 /** Claims by path: `realm_access.roles`, or `[https://example.com/roles]` for a name that holds dots itself. */
 
+import { isObject } from '../http/json.ts'
+
 /** Names from the outside in. */
 export type ClaimPath = readonly string[]
 
@@ -11,10 +13,8 @@ export function parseClaimPath(text: string): ClaimPath {
 export function claimAt(claims: object, path: ClaimPath): unknown {
   let value: unknown = claims
   for (const name of path) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) {
-      return undefined
-    }
-    value = (value as Record<string, unknown>)[name]
+    if (!isObject(value) || !Object.hasOwn(value, name)) return undefined
+    value = value[name]
   }
   return value
 }

@@ -3,6 +3,7 @@
  * only where the document is the issuer's own, and where it sends us is a place the policy allows (SECURITY rule 25).
  */
 
+import { parseObject } from '../http/json.ts'
 import type { Outbound } from '../ports.ts'
 
 export interface DiscoverySettings {
@@ -106,18 +107,6 @@ export async function readJson(outbound: Outbound, url: string, limits: Limits):
   })
   if (status !== 200) return null
   return parseObject(body) ?? Promise.reject(new Error(`${url} did not answer with a JSON object`))
-}
-
-/** Null for what is not the JSON text of an object. */
-export function parseObject(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null
-  } catch {
-    return null
-  }
 }
 
 function allowed(url: unknown, { issuer, allowOrigins }: DiscoverySettings): string {

@@ -4,6 +4,7 @@
  */
 
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
+import { isObject } from '../http/json.ts'
 import { judgeKey, KID_CHARS_MAX } from './key-strength.ts'
 
 export interface VerificationKey {
@@ -82,8 +83,4 @@ function publicMembers({ kty, crv, x, y, n, e }: JWK): JWK {
 function nameFor(jwk: unknown): string {
   const kid = isObject(jwk) ? jwk['kid'] : undefined
   return typeof kid === 'string' ? JSON.stringify(kid.slice(0, KID_CHARS_MAX)) : 'without kid'
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -6,20 +6,24 @@
 import type { Server } from 'node:http'
 import { isLoopback } from '../config/network.ts'
 import { createAdminEndpoints } from '../endpoints/admin/app.ts'
-import type { AdminDeps, PolicyStatus } from '../endpoints/admin/deps.ts'
+import type { AdminDeps, AdminStatus, LoadStatus, PolicyStatus } from '../endpoints/admin/deps.ts'
 import { limitCredential } from '../limit/credential.ts'
 import type { AuditTrail, Journal } from '../ports.ts'
 import { OWN_SOURCE } from '../revocation/names.ts'
 import type { AdmissionRules, Snapshot } from '../snapshot.ts'
 import type { Config } from './config-file.ts'
 import type { RecentDecisions } from './decisions.ts'
+import { type Ending, ending } from './ending.ts'
 import type { Gateway, GatewaySource } from './gateway.ts'
 import type { Metrics } from './metrics.ts'
 import type { Opened } from './open.ts'
 import { openSockets } from './open-sockets.ts'
+import type { Peers } from './peers.ts'
+import { openPressure, type Pressure, type PressureLimits } from './pressure.ts'
 import type { Reloader } from './reload.ts'
 import { createGatewayServer } from './server.ts'
 import { closeServer } from './shutdown.ts'
+import type { Upstreams } from './upstream/upstreams.ts'
 
 export interface AdminServer {
   readonly server: Server
@@ -34,6 +38,16 @@ export interface AdminServerOptions {
   readonly deps: AdminDeps
 }
 
+const GRACE_MS = 2_000
+const LIMITS: PressureLimits = {
+  connectionsMax: 1024,
+  connectionsPerAddressMax: 256,
+  inFlightMax: 256,
+  inFlightPerAddressMax: 128,
+  headTimeoutMs: 15_000,
+  bodyIdleMs: 10_000,
+}
+
 /** All that this listener has; the rest is 404 before anybody is asked who they are. */
 const OWN_PATHS = /^(?:\/v1\/.*|\/readyz|\/metrics)$/
 
@@ -42,6 +56,8 @@ export function createAdminServer({ listen, source, journal, deps }: AdminServer
   const endpoints = createAdminEndpoints(deps)
   const audited = watched(journal, deps.audit)
   // The API finds out by itself who calls; nobody is sent to a page to sign in.
+  /** Of its own, so that it can be asked whatever befalls the public one; and it ends after that one. */
+  const apart = { pressure: openPressure(LIMITS, null), ending: ending() }
   const own = { sessions: null, tokens: null, keys: null, sealer: null, journal: audited }
   const derive = (gateway: Gateway): Gateway => ({
     ...gateway,
@@ -49,6 +65,7 @@ export function createAdminServer({ listen, source, journal, deps }: AdminServer
     ports: { ...gateway.ports, ...own },
     endpoints,
     upgraded,
+    ...apart,
   })
   let derived = { of: source.current, gateway: derive(source.current) }
   const server = createGatewayServer({
@@ -58,7 +75,7 @@ export function createAdminServer({ listen, source, journal, deps }: AdminServer
       return derived.gateway
     },
   })
-  return { server, close: () => closeServer(server, upgraded) }
+  return { server, close: () => closeServer(server, upgraded, null, GRACE_MS) }
 }
 
 /**
@@ -104,10 +121,16 @@ export interface AdminViews {
   readonly reloader: Reloader
   readonly metrics: Metrics
   readonly decisions: RecentDecisions
+  readonly upstreams: Upstreams
+  readonly pressure: Pressure
+  readonly ending: Ending
+  /** Null where this process is all there is of the node. */
+  readonly peers: Peers | null
 }
 
 /** What the API needs, of what was opened. */
-export function adminDeps(opened: Opened, { reloader, metrics, decisions }: AdminViews, journal: Journal): AdminDeps {
+export function adminDeps(opened: Opened, views: AdminViews, journal: Journal): AdminDeps {
+  const { reloader, metrics, decisions, upstreams, pressure, ending, peers } = views
   const { config, snapshot, identity, ports, audit, history, database, askRedis, issuers, limits } = opened
   const { revocations, revoker, sessions, apiKeys, credentials } = identity
   return {
@@ -123,12 +146,12 @@ export function adminDeps(opened: Opened, { reloader, metrics, decisions }: Admi
     audit,
     sources: () => new Set([...Object.keys(reloader.policy.config.tokens), OWN_SOURCE]),
     maxStalenessMs: config.revocation.maxStaleness,
-    decision: decisions.find,
+    decision: async (id) => decisions.find(id) ?? (await askForDecision(peers, id)),
     metrics: metrics.scrape,
     status: async () => ({
       policyVersion: reloader.policy.snapshot.version,
       policy: policyStatus(reloader),
-      proposals: metrics.proposals(),
+      proposals: await metrics.proposals(),
       log: { ...revocations.status(), isFresh: revocations.isFresh() },
       cache: credentials.status(),
       keySets: issuers.current.status(),
@@ -137,9 +160,35 @@ export function adminDeps(opened: Opened, { reloader, metrics, decisions }: Admi
         database: (await database.isReady().catch(() => false)) ? 'up' : 'down',
         redis: await askRedis(),
       },
+      load: loadOf(pressure),
+      unwellServers: unwellServers(upstreams),
+      isEnding: ending.isBegun,
     }),
     nowMs: Date.now,
     log: (error) => journal.fault('-', error),
+  }
+}
+
+/** Whichever process of this node decided it. */
+async function askForDecision(peers: Peers | null, id: string): Promise<string | null> {
+  const found = (await peers?.ask('decision', id))?.answers[0]
+  return typeof found === 'string' ? found : null
+}
+
+function unwellServers(upstreams: Upstreams): AdminStatus['unwellServers'] {
+  return upstreams
+    .report()
+    .flatMap(({ id, servers }) =>
+      servers.flatMap(({ origin, state }) => (state === 'up' ? [] : [{ upstream: id, server: origin, state }])),
+    )
+}
+
+function loadOf({ connections, inFlightCount, lag }: Pressure): LoadStatus {
+  return {
+    connections: connections.open,
+    inFlight: inFlightCount,
+    lagMs: Math.round(lag?.lagMs ?? 0),
+    shedShare: lag?.shedShare ?? 0,
   }
 }
 

@@ -1,11 +1,12 @@
 /** Writes answers of our own to a client: whole, with a length, and so that the client can read them. */
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type OwnAnswer, Refusal, type Refused } from '../model.ts'
 import { answerRefusal } from '../pipeline.ts'
 import { problemAnswer } from '../problem/response.ts'
 import { type Exchange, failedExchange } from './exchange.ts'
+import type { InboundRequest, InboundResponse } from './inbound.ts'
 import { drain } from './request-body.ts'
+import { tear } from './tear.ts'
 
 const BUG = Object.freeze(new Refusal('gateway.bug'))
 
@@ -31,23 +32,32 @@ export function bugAnswer(exchange: Exchange, error: unknown): OwnAnswer {
 export function answerFailure(
   exchange: Exchange,
   refusal: Refusal,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: InboundRequest,
+  response: InboundResponse,
 ): void {
+  if (endsConnection(refusal)) response.shouldKeepAlive = false
   const answered = refusedAnswer(exchange, failedExchange(exchange, refusal))
   void answered.then((own) => writeOwn(exchange, own, request, response))
 }
 
+/**
+ * After a head that can be read in two ways nobody can say where the next one begins (RFC 9112 §6.3), and what is too long is not
+ * read to its end.
+ */
+export function endsConnection({ reason }: Refusal): boolean {
+  return reason.startsWith('head.') || reason === 'target.too-long' || reason === 'body.too-large'
+}
+
 /** Never throws: it is the last thing tried, and what it cannot write ends with the connection. */
-export function writeOwn(exchange: Exchange, own: OwnAnswer, request: IncomingMessage, response: ServerResponse): void {
+export function writeOwn(exchange: Exchange, own: OwnAnswer, request: InboundRequest, response: InboundResponse): void {
   if (response.destroyed) return
-  if (response.headersSent) return void response.destroy()
+  if (response.headersSent) return void tear(request, response)
   try {
     drain(request)
     response.writeHead(own.status, own.headers as string[])
     response.end(own.body)
   } catch (error) {
     exchange.gateway.ports.journal.fault(exchange.requestId, error)
-    response.destroy()
+    tear(request, response)
   }
 }

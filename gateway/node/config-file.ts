@@ -9,6 +9,8 @@ import type { Issue, Places } from '../config/issues.ts'
 import { formatIssues, type ParsedPolicy, parsePolicy, readPolicy } from '../config/parse.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { startupError, usageError } from './startup-error.ts'
+import { readTlsFiles, type TlsFiles } from './tls-files.ts'
+import { setWay } from './upstream/ways.ts'
 
 export type Config = ParsedPolicy['config']
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -24,6 +26,8 @@ export interface PolicyOverrides {
   readonly port: number | null
   /** Replaces the URL of every upstream: the demo's own. */
   readonly upstreamUrl: string | null
+  /** For a command beside a gateway, which may not even be allowed to read the keys. */
+  readonly isTlsLeftOut?: boolean
 }
 
 export interface Policy {
@@ -31,14 +35,16 @@ export interface Policy {
   readonly snapshot: Snapshot
   readonly warnings: readonly string[]
   readonly places: Places
+  /** What stands in the files that `tls` names. */
+  readonly tls: TlsFiles
   /** Absolute paths of the file and of those it includes. */
   readonly files: readonly string[]
-  /** Such paths as they are on the disk when it is called: files that `include` matches by then are among them. */
+  /** Such paths, those of certificates and keys too, as they are on the disk when it is called: files that `include` matches by then are among them. */
   readonly listFiles: () => readonly string[]
 }
 
 /** A policy as tools see it: what is unset where they run is stood in for, so it must never be used to connect. */
-export interface ToolPolicy extends Omit<Policy, 'warnings' | 'listFiles'> {
+export interface ToolPolicy extends Omit<Policy, 'warnings' | 'listFiles' | 'tls'> {
   readonly warnings: readonly Issue[]
   /** Variables and files that the policy names and that are not there, each once. */
   readonly unset: readonly string[]
@@ -70,13 +76,18 @@ export function loadPolicy({ text, file }: PolicyFile, env: Environment, overrid
   const config = override(parsed.config, overrides)
   const compiled = compile(config, sha256(versionText(parsed.texts)), parsed.places)
   if ('issues' in compiled) throw startupError(formatIssues(compiled.issues))
+  const named = overrides.isTlsLeftOut === true ? { origin: config.origin, tls: undefined, upstreams: {} } : config
+  const { tls, issues, warnings } = readTlsFiles(named, dirname(file), parsed.places, Date.now())
+  if (issues.length > 0) throw startupError(formatIssues(issues))
+  for (const [id, way] of tls.ways) setWay(compiled.snapshot.upstreams.get(id)!, way)
   return {
     config,
     snapshot: compiled.snapshot,
-    warnings: compiled.warnings.map((warning) => formatIssues([warning])),
+    warnings: [...compiled.warnings, ...warnings].map((warning) => formatIssues([warning])),
     places: parsed.places,
+    tls,
     files: filesOf(file, parsed),
-    listFiles: () => [resolve(file), ...config.include.flatMap((glob) => listGlob(dirname(file), glob))],
+    listFiles: () => [resolve(file), ...config.include.flatMap((glob) => listGlob(dirname(file), glob)), ...tls.files],
   }
 }
 
@@ -138,7 +149,7 @@ function override(config: Config, { port, upstreamUrl }: PolicyOverrides): Confi
         : Object.fromEntries(
             Object.entries(upstreams).map(([id, upstream]) => [
               id,
-              { ...upstream, url: [{ url: upstreamUrl, weight: 1 }] },
+              { ...upstream, url: [{ url: upstreamUrl, weight: 1 }], tls: undefined, http2: false },
             ]),
           ),
   }

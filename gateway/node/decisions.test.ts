@@ -10,6 +10,7 @@ import { startUpstream } from '../../upstream-mock/server.ts'
 import { askAdmin, readDecisionFromLog } from '../cli/decision-source.ts'
 import type { AccessRecord } from '../model.ts'
 import { startTestGateway } from '../test/support/gateway.ts'
+import { noPressure } from '../test/support/pressure.ts'
 import { exchangeRaw } from '../test/support/raw.ts'
 import type { Config } from './config-file.ts'
 import { recentDecisions } from './decisions.ts'
@@ -114,7 +115,11 @@ test('[FR-051] metrics name routes, classes and families alone, and counts of a 
   const metrics = openMetrics({
     policy: () => ({ version: 'f'.repeat(64), inForceSinceMs: 1000 }),
     reloads: () => ({ done: 2, refused: 1, isLastRefused: true }),
+    certificateEndsAtMs: () => 1_800_000_000_000,
     openExchanges: () => 3,
+    pressure: noPressure().pressure,
+    peers: null,
+    upstreams: () => [],
     log: () => ({ sequence: 7, ageMs: 500, isFresh: true }),
     limits: () => ({ isShared: false }),
     decisions: () => 4,
@@ -134,6 +139,7 @@ test('[FR-051] metrics name routes, classes and families alone, and counts of a 
     'postern_policy_reloads_total{outcome="refused"} 1',
     `postern_policy_info{sha256="${'f'.repeat(64)}"} 1`,
     'postern_policy_reload_refused 1',
+    'postern_tls_certificate_ends_seconds 1800000000',
     'postern_open_exchanges 3',
     'postern_revocation_sequence 7',
     'postern_revocation_log_age_seconds 0.5',
@@ -147,9 +153,9 @@ test('[FR-051] metrics name routes, classes and families alone, and counts of a 
   const policy = (proposed: string) =>
     ({ defaults: { access: 'deny' }, routes: { '/a b/**': { access: 'login', proposed } } }) as unknown as Config
   metrics.policyChanged(policy('public'), policy('public'))
-  expect(metrics.proposals()['/a b/**']).toMatchObject({ wouldAllow: 1, wouldRefuse: 0 })
+  expect((await metrics.proposals())['/a b/**']).toMatchObject({ wouldAllow: 1, wouldRefuse: 0 })
   metrics.policyChanged(policy('public'), policy('deny'))
-  expect(metrics.proposals()).toEqual({})
+  expect(await metrics.proposals()).toEqual({})
   metrics.policyChanged(policy('deny'), { ...policy('deny'), routes: {} })
   expect((await metrics.scrape()).text).not.toContain('/a b/**')
 })

@@ -4,6 +4,7 @@ import { type ForwardPlan, type Outcome, type RawHead, Refusal, type Refused } f
 import { decide, record } from '../pipeline.ts'
 import type { Counters } from '../ports.ts'
 import type { Gateway } from './gateway.ts'
+import type { Place } from './pressure.ts'
 
 export interface Exchange {
   /** As it was when the exchange began: a reload in between concerns the next one. */
@@ -14,11 +15,17 @@ export interface Exchange {
   outcome: Outcome | null
   /** How the upstream or the client failed an exchange that had been allowed. */
   failure: Refusal | null
+  /** Which server was asked last, and how often one was; null where there is nothing to tell. */
+  asked: { readonly server: string; readonly tries: number } | null
+  /** Among the requests under way; null where none was taken. */
+  place: Place | null
   isRecorded: boolean
+  /** Settles when it is decided and what follows from that has begun; null where nothing is decided. */
+  started: Promise<void> | null
 }
 
 export function openExchange(gateway: Gateway, requestId: string, receivedAtMs: number): Exchange {
-  return { gateway, requestId, receivedAtMs, outcome: null, failure: null, isRecorded: false }
+  return { gateway, requestId, receivedAtMs, outcome: null, failure: null, asked: null, place: null, isRecorded: false, started: null }
 }
 
 /** A log that moves on faster than we can decide is one that we cannot follow. */
@@ -56,6 +63,7 @@ const PAID: Counters = {
 export function recordExchange(exchange: Exchange, status: number, isAborted: boolean): void {
   if (exchange.isRecorded) return
   exchange.isRecorded = true
+  if (exchange.place !== null) exchange.gateway.pressure.leave(exchange.place)
   const outcome = exchange.outcome ?? undecided(exchange)
   release(outcome)
   const { failure, receivedAtMs } = exchange
@@ -67,6 +75,7 @@ export function recordExchange(exchange: Exchange, status: number, isAborted: bo
         endedAtMs: Date.now(),
         isAborted,
         failure: failure === null ? null : { reason: failure.reason, log: failure.log ?? '' },
+        asked: exchange.asked,
       }),
     )
   } catch (error) {

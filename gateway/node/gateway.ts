@@ -2,8 +2,10 @@
 
 import type { Ports } from '../ports.ts'
 import type { Snapshot } from '../snapshot.ts'
+import type { Ending } from './ending.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { OpenSockets } from './open-sockets.ts'
+import type { Pressure } from './pressure.ts'
 import type { RelaySweep } from './relay-sweep.ts'
 import type { Upstreams } from './upstream/upstreams.ts'
 
@@ -24,6 +26,8 @@ export interface Gateway {
   readonly sweep: RelaySweep
   readonly upgraded: OpenSockets
   readonly exchanges: OpenExchanges
+  readonly pressure: Pressure
+  readonly ending: Ending
 }
 
 /** Where servers find the gateway of the next exchange. */

@@ -1,11 +1,12 @@
 /** The life of one request on Node: decide, then our own endpoint, an upstream, or a refusal. Whatever happens is recorded once. */
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Refusal } from '../model.ts'
 import { decide } from '../pipeline.ts'
-import { answerFailure, bugAnswer, refusedAnswer, writeOwn } from './answer.ts'
+import { answerFailure, bugAnswer, endsConnection, refusedAnswer, writeOwn } from './answer.ts'
 import { decideAgain, type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import type { InboundRequest, InboundResponse } from './inbound.ts'
+import { writeInterim } from './interim.ts'
 import { serveOwn } from './own.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
 import { Relay } from './relay.ts'
@@ -23,8 +24,8 @@ const CLIENT_GONE = 499
 /** `isContinueAsked`: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1). */
 export function handle(
   gateway: Gateway,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: InboundRequest,
+  response: InboundResponse,
   isContinueAsked: boolean,
 ): Exchange {
   const exchange = openExchange(gateway, newRequestId(), Date.now())
@@ -34,7 +35,7 @@ export function handle(
     relay?.close(!response.writableFinished)
     if (isStarted) finish(exchange, response)
   })
-  void run()
+  exchange.started = run()
   return exchange
 
   async function run(): Promise<void> {
@@ -53,14 +54,17 @@ export function handle(
 /** Null unless an upstream is asked. */
 async function start(
   exchange: Exchange,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: InboundRequest,
+  response: InboundResponse,
   isContinueAsked: boolean,
 ): Promise<Relay | null> {
   const { gateway } = exchange
-  if (request.rawHeaders.length > FIELD_LINES_MAX * 2) {
-    exchange.outcome = failedExchange(exchange, TOO_MANY_FIELDS)
-    answerFailure(exchange, TOO_MANY_FIELDS, request, response)
+  const place = gateway.pressure.enter(gateway.snapshot.admission, request)
+  const excess = place instanceof Refusal ? place : excessOf(request)
+  if (!(place instanceof Refusal)) exchange.place = place
+  if (excess !== null) {
+    exchange.outcome = failedExchange(exchange, excess)
+    answerFailure(exchange, excess, request, response)
     return null
   }
   const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, false)
@@ -73,8 +77,7 @@ async function start(
   }
   if (response.destroyed) return null
   if (outcome.kind === 'refuse') {
-    // RFC 9112 §6.3: after a head that can be read in two ways, nobody can say where the next one begins.
-    if (outcome.refusal.reason.startsWith('head.')) response.shouldKeepAlive = false
+    if (endsConnection(outcome.refusal)) response.shouldKeepAlive = false
     writeOwn(exchange, await refusedAnswer(exchange, outcome), request, response)
     return null
   }
@@ -82,7 +85,7 @@ async function start(
     writeOwn(exchange, outcome.answer, request, response)
     return null
   }
-  if (isContinueAsked) response.writeContinue()
+  if (isContinueAsked) writeInterim(response, () => response.writeContinue())
   if (outcome.kind === 'own') {
     await serveOwn(exchange, outcome.head, request, response)
     return null
@@ -92,6 +95,10 @@ async function start(
   return relay
 }
 
-function finish(exchange: Exchange, response: ServerResponse): void {
+function excessOf({ rawHeaders }: InboundRequest): Refusal | null {
+  return rawHeaders.length > FIELD_LINES_MAX * 2 ? TOO_MANY_FIELDS : null
+}
+
+function finish(exchange: Exchange, response: InboundResponse): void {
   recordExchange(exchange, response.headersSent ? response.statusCode : CLIENT_GONE, !response.writableFinished)
 }

@@ -6,24 +6,27 @@ import { createEndpoints } from '../endpoints/app.ts'
 import type { ApiKeys } from '../identity-provider/api-keys.ts'
 import type { Users } from '../identity-provider/users.ts'
 import { recheck } from '../pipeline.ts'
-import type { Snapshot } from '../snapshot.ts'
 import { adminDeps, createAdminServer } from './admin.ts'
 import type { Config, Policy, PolicyFile } from './config-file.ts'
 import { recentDecisions } from './decisions.ts'
+import { ending } from './ending.ts'
 import type { Gateway } from './gateway.ts'
 import type { NodeJournal } from './journal.ts'
+import { watchLag } from './lag.ts'
 import { openMetrics } from './metrics.ts'
 import { observed } from './observed.ts'
 import { type OpenOptions, openAll } from './open.ts'
 import { openExchanges } from './open-exchanges.ts'
 import { openSockets } from './open-sockets.ts'
 import { watchPolicy } from './policy-watch.ts'
+import { openPressure, pressureLimits } from './pressure.ts'
 import { relaySweep } from './relay-sweep.ts'
 import { checkTests, isReadAgain, nameOf, type Reloaded, reloader } from './reload.ts'
+import { SecureServer } from './secure-server.ts'
 import { createGatewayServer } from './server.ts'
-import { closeServer } from './shutdown.ts'
+import { CRASH_GRACE_MS, closeServer } from './shutdown.ts'
 import { isStartupError, startupError } from './startup-error.ts'
-import { openUpstreams } from './upstream/upstreams.ts'
+import { openUpstreams, type UpstreamReport } from './upstream/upstreams.ts'
 
 export type GatewayOptions = OpenOptions
 
@@ -35,13 +38,20 @@ export interface RunningGateway {
   readonly users: Users
   readonly apiKeys: ApiKeys
   readonly signup: Config['login']['signup']
+  /** Are limits counted with the other nodes? */
+  limits(): { readonly isShared: boolean; readonly nodes: number }
   /** Of the policy in force, the first digits of its SHA-256, as the log shows them. */
   policyName(): string
+  /** How upstreams and their servers stand now. */
+  upstreams(): readonly UpstreamReport[]
   /** Puts another policy in force, or keeps the one there is: that of the file, or a text in its place. Never rejects. */
   reload(policy?: PolicyFile): Promise<Reloaded>
-  /** Finishes what is in flight, within a bound, and closes everything. */
-  close(): Promise<void>
+  /** Finishes what is in flight, within the bound of the policy, and closes everything. Never rejects. */
+  close(how?: Closing): Promise<void>
 }
+
+/** `announced`: balancers are given the policy's time to notice. `crashed`: whatever can be done is done soon. */
+export type Closing = 'now' | 'announced' | 'crashed'
 
 /** Rejects with a startup error when an operator can mend it; whatever had been opened is closed again. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
@@ -54,9 +64,14 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     sessions: identity.sessions,
     sealer: identity.sealer,
     nowMs: Date.now,
+    isEnding: () => end.isBegun,
     log: (error) => options.journal.fault('-', error),
   })
   const { journal } = options
+  const end = ending()
+  const lag = watchLag()
+  const peers = options.peers ?? null
+  const pressure = openPressure(pressureLimits(config.admission, peers?.count), lag)
   const fault = (error: unknown) => journal.fault('-', error)
   const decisions = recentDecisions()
   const exchanges = openExchanges({
@@ -68,27 +83,35 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     monotonicMs: () => performance.now(),
     fault,
   })
+  const upstreams = openUpstreams({ tell: (note) => journal.note(note) })
+  upstreams.follow(snapshot)
   const metrics = openMetrics({
     policy: () => ({
       version: source.current.snapshot.version,
       inForceSinceMs: reloads.status.inForceSinceMs,
     }),
     reloads: () => ({ ...reloads.status, isLastRefused: reloads.status.last?.outcome === 'refused' }),
+    certificateEndsAtMs: () => reloads.policy.tls.server?.expiresAtMs ?? null,
     openExchanges: () => exchanges.size,
+    pressure,
     log: () => ({ ...identity.revocations.status(), isFresh: identity.revocations.isFresh() }),
     limits: opened.limits,
     decisions: () => decisions.size,
+    upstreams: upstreams.report,
+    peers,
   })
   /** Swapped whole: each exchange reads it once, at its start. */
   const source: { current: Gateway } = {
     current: {
       snapshot,
-      ports: { ...ports, journal: observed(ports.journal, metrics, decisions) },
+      ports: { ...ports, servers: upstreams, journal: observed(ports.journal, metrics, decisions) },
       endpoints,
-      upstreams: openUpstreams(),
+      upstreams,
       sweep: relaySweep(),
       upgraded: openSockets(),
       exchanges,
+      pressure,
+      ending: end,
     },
   }
   const reloads = reloader({
@@ -102,7 +125,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       const before = reloads.policy
       source.current = { ...current, snapshot: policy.snapshot, ports: { ...current.ports, tokens } }
       exchanges.redecide()
-      current.upstreams.keep(originsOf(policy.snapshot))
+      if (server instanceof SecureServer && policy.tls.server !== null) server.replace(policy.tls.server)
+      pressure.follow(pressureLimits(policy.config.admission, peers?.count))
+      upstreams.follow(policy.snapshot)
       metrics.policyChanged(before.config, policy.config)
       watch?.follow(policy.listFiles)
     },
@@ -111,19 +136,26 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     options.isWatched === true && isReadAgain(options.policy.file)
       ? watchPolicy(opened.policy.listFiles, () => void reloads.reload(), unwatched)
       : null
-  const { upstreams, sweep, upgraded } = source.current
+  const { sweep, upgraded } = source.current
   sweep.add(exchanges)
-  const server = createGatewayServer(source)
-  const views = { reloader: reloads, metrics, decisions }
+  const server = createGatewayServer(source, opened.policy.tls.server)
+  peers?.answer('decision', decisions.find)
+  const views = { reloader: reloads, metrics, decisions, upstreams, pressure, ending: end, peers }
   const admin =
     config.admin === undefined
       ? null
       : createAdminServer({ listen: config.admin.listen, source, journal, deps: adminDeps(opened, views, journal) })
-  const close = async () => {
+  const close = async (how: Closing = 'now') => {
+    const { delay, grace } = reloads.policy.config.shutdown
+    end.begin()
+    if (how === 'announced') await new Promise((resolve) => setTimeout(resolve, delay))
     await watch?.close()
     await reloads.close()
-    await Promise.all([closeServer(server, upgraded), admin?.close()])
+    const graceMs = how === 'crashed' ? Math.min(grace, CRASH_GRACE_MS) : grace
+    await closeServer(server, upgraded, exchanges, graceMs)
+    await admin?.close()
     sweep.stop()
+    lag.stop()
     exchanges.close()
     await upstreams.destroy()
     await closeStores()
@@ -139,7 +171,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       users: identity.users,
       apiKeys: identity.apiKeys,
       signup: config.login.signup,
+      limits: opened.limits,
       policyName: () => nameOf(reloads.policy),
+      upstreams: upstreams.report,
       reload: reloads.reload,
       close,
     }
@@ -166,17 +200,14 @@ async function tellTests(policy: Policy, journal: NodeJournal): Promise<void> {
   }
 }
 
-function originsOf({ upstreams }: Snapshot): ReadonlySet<string> {
-  return new Set([...upstreams.values()].flatMap(({ servers }) => servers.map(({ origin }) => origin)))
-}
-
 async function listen(server: Server, { host, port }: Config['listen']): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explainListen(error, host, port)))
     server.listen(port, host, resolve)
   })
   const { port: actualPort } = server.address() as AddressInfo
-  return `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
+  const scheme = server instanceof SecureServer ? 'https' : 'http'
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
 }
 
 function explainListen(error: Error, host: string, port: number): Error {

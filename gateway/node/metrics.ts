@@ -1,17 +1,21 @@
 /** What this node counts, for Prometheus. An exchange costs an addition or two: names and labels are put together when somebody asks. */
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type Aggregator, AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ProposalCounts } from '../endpoints/admin/deps.ts'
 import type { AccessRecord } from '../model.ts'
 import type { Config } from './config-file.ts'
+import type { Peers } from './peers.ts'
+import type { Pressure } from './pressure.ts'
+import { measureUpstreams } from './upstream/upstream-metrics.ts'
+import type { UpstreamReport } from './upstream/upstreams.ts'
 
 export interface Metrics {
   count(record: AccessRecord): void
   /** Counts of proposals begin anew where the route's access or proposal is another now. */
   policyChanged(before: Config, after: Config): void
-  /** By route, for each that has a proposal and was asked for. */
-  proposals(): Readonly<Record<string, ProposalCounts>>
-  /** The text format, and what to call it. */
+  /** By route, for each that has a proposal and was asked for; of all processes of the node. */
+  proposals(): Promise<Readonly<Record<string, ProposalCounts>>>
+  /** The text format, and what to call it; of all processes of the node. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>
 }
 
@@ -19,10 +23,15 @@ export interface Metrics {
 export interface Readings {
   readonly policy: () => { readonly version: string; readonly inForceSinceMs: number }
   readonly reloads: () => { readonly done: number; readonly refused: number; readonly isLastRefused: boolean }
+  /** When the first certificate that clients are shown ends; null where none is. */
+  readonly certificateEndsAtMs: () => number | null
   readonly openExchanges: () => number
+  readonly pressure: Pressure
   readonly log: () => { readonly sequence: number; readonly ageMs: number; readonly isFresh: boolean }
   readonly limits: () => { readonly isShared: boolean }
   readonly decisions: () => number
+  readonly upstreams: () => readonly UpstreamReport[]
+  readonly peers: Peers | null
 }
 
 /** Of the time until an exchange is over; event streams and sockets fall into the last. */
@@ -74,6 +83,7 @@ export function openMetrics(readings: Readings): Metrics {
     help: 'Reloads of the policy: done, or refused with the old policy still in force.',
     labelNames: ['outcome'],
     registers,
+    aggregator: 'max',
     collect() {
       this.reset()
       const { done, refused } = readings.reloads()
@@ -86,44 +96,115 @@ export function openMetrics(readings: Readings): Metrics {
     help: 'One, with the SHA-256 of the policy in force: nodes that show two have drifted apart.',
     labelNames: ['sha256'],
     registers,
+    aggregator: 'max',
     collect() {
       this.reset()
       this.set({ sha256: readings.policy().version }, 1)
     },
   })
-  const gauge = (name: string, help: string, read: () => number) =>
+  /** Of several processes of a node the sum is shown, or the one that is worst off. */
+  const gauge = (name: string, help: string, read: () => number, aggregator: Aggregator = 'sum') =>
     new Gauge({
       name,
       help,
       registers,
+      aggregator,
       collect() {
         this.set(read())
       },
     })
-  gauge('postern_policy_in_force_since_seconds', 'When the policy in force came into force, as Unix time.', () => {
-    return readings.policy().inForceSinceMs / 1000
-  })
-  gauge('postern_policy_reload_refused', 'One while the file holds a policy that was refused.', () =>
-    Number(readings.reloads().isLastRefused),
+  const worst = (name: string, help: string, aggregator: 'min' | 'max', read: () => number) => {
+    gauge(name, help, read, aggregator)
+  }
+  worst(
+    'postern_policy_in_force_since_seconds',
+    'When the policy in force came into force, as Unix time.',
+    'max',
+    () => {
+      return readings.policy().inForceSinceMs / 1000
+    },
   )
+  worst('postern_policy_reload_refused', 'One while the file holds a policy that was refused.', 'max', () => {
+    return Number(readings.reloads().isLastRefused)
+  })
+  new Gauge({
+    name: 'postern_tls_certificate_ends_seconds',
+    help: 'When the first of the certificates that clients are shown ends, as Unix time. None where a proxy ends TLS.',
+    registers,
+    aggregator: 'min',
+    collect() {
+      const endsAtMs = readings.certificateEndsAtMs()
+      if (endsAtMs === null) this.remove()
+      else this.set(endsAtMs / 1000)
+    },
+  })
   gauge('postern_open_exchanges', 'Exchanges with upstreams under way, streams and sockets included.', () =>
     readings.openExchanges(),
   )
-  gauge('postern_revocation_sequence', 'Number of the last entry of the revocation log known here.', () => {
+  const { pressure } = readings
+  gauge('postern_connections', 'Connections of clients that are open.', () => pressure.connections.open)
+  new Counter({
+    name: 'postern_connections_refused_total',
+    help: 'Connections closed as they came: the node or their address had as many as it may.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(pressure.connections.refused)
+    },
+  })
+  gauge('postern_requests_in_flight', 'Requests under way, streams and sockets included.', () => {
+    return pressure.inFlightCount
+  })
+  worst('postern_event_loop_lag_seconds', 'How late the timers of a process are.', 'max', () => {
+    return (pressure.lag?.lagMs ?? 0) / 1000
+  })
+  worst(
+    'postern_shed_share',
+    'Of new requests, turned away by a process that falls behind: from 0 to 1.',
+    'max',
+    () => {
+      return pressure.lag?.shedShare ?? 0
+    },
+  )
+  worst('postern_revocation_sequence', 'Number of the last entry of the revocation log known here.', 'min', () => {
     return readings.log().sequence
   })
-  gauge('postern_revocation_log_age_seconds', 'Since the last complete read of the revocation log began.', () => {
-    return readings.log().ageMs / 1000
+  worst(
+    'postern_revocation_log_age_seconds',
+    'Since the last complete read of the revocation log began.',
+    'max',
+    () => {
+      return readings.log().ageMs / 1000
+    },
+  )
+  worst('postern_revocation_log_fresh', 'Zero while nothing that needs a credential is let in.', 'min', () => {
+    return Number(readings.log().isFresh)
   })
-  gauge('postern_revocation_log_fresh', 'Zero while nothing that needs a credential is let in.', () =>
-    Number(readings.log().isFresh),
-  )
-  gauge('postern_limits_shared', 'One while limits are counted together with the other nodes, through Redis.', () =>
-    Number(readings.limits().isShared),
-  )
+  worst('postern_limits_shared', 'One while limits are counted together with the other nodes.', 'min', () => {
+    return Number(readings.limits().isShared)
+  })
+  gauge('postern_processes', 'Processes of the node that answered.', () => 1)
   gauge('postern_recorded_decisions', 'Refusals that this node can still explain by request id.', () =>
     readings.decisions(),
   )
+
+  const proposalsHere = () =>
+    Object.fromEntries(
+      [...proposals].map(([route, counts]) => [
+        route,
+        {
+          same: counts.same,
+          wouldAllow: counts['would-allow'],
+          wouldRefuse: counts['would-refuse'],
+          unknown: counts.unknown,
+        },
+      ]),
+    )
+  const { peers } = readings
+  peers?.answer('metrics', () => registry.getMetricsAsJSON())
+  peers?.answer('proposals', proposalsHere)
+
+  measureUpstreams(registry, readings.upstreams)
 
   return {
     count(record) {
@@ -150,20 +231,32 @@ export function openMetrics(readings: Readings): Metrics {
         if (trialOf(before, route) !== trialOf(after, route)) proposals.delete(route)
       }
     },
-    proposals: () =>
-      Object.fromEntries(
-        [...proposals].map(([route, counts]) => [
-          route,
-          {
-            same: counts.same,
-            wouldAllow: counts['would-allow'],
-            wouldRefuse: counts['would-refuse'],
-            unknown: counts.unknown,
-          },
-        ]),
-      ),
-    scrape: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    async proposals() {
+      const others = (await peers?.ask('proposals', ''))?.answers ?? []
+      return sumOf([proposalsHere(), ...(others as ReturnType<typeof proposalsHere>[])])
+    },
+    async scrape() {
+      const { contentType } = registry
+      if (peers === null) return { contentType, text: await registry.metrics() }
+      const { answers } = await peers.ask('metrics', '')
+      const merged = AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...(answers as object[])])
+      return { contentType, text: await merged.metrics() }
+    },
   }
+}
+
+function sumOf(all: readonly Readonly<Record<string, ProposalCounts>>[]): Readonly<Record<string, ProposalCounts>> {
+  const sums: Record<string, ProposalCounts> = {}
+  for (const [route, counts] of all.flatMap((each) => Object.entries(each))) {
+    const sum = sums[route] ?? { same: 0, wouldAllow: 0, wouldRefuse: 0, unknown: 0 }
+    sums[route] = {
+      same: sum.same + counts.same,
+      wouldAllow: sum.wouldAllow + counts.wouldAllow,
+      wouldRefuse: sum.wouldRefuse + counts.wouldRefuse,
+      unknown: sum.unknown + counts.unknown,
+    }
+  }
+  return sums
 }
 
 function classOf(status: number): string {

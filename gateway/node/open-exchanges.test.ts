@@ -57,6 +57,7 @@ function setUp() {
       flow() {
         this.flows += 1
       },
+      leave() {},
     }
     exchanges.add(exchange)
     return exchange

@@ -21,6 +21,8 @@ export interface OpenExchange {
   cut(refusal: Refusal): void
   /** What `mayPass` held up is to be asked about again. */
   flow(): void
+  /** The process is about to end: what has no end of its own ends now, so that its client can tell why. */
+  leave(): void
 }
 
 export interface OpenExchanges extends Sweepable {
@@ -41,6 +43,7 @@ export interface OpenExchanges extends Sweepable {
   startFault(exchange: OpenExchange): 'principal.revoked' | 'revocation.stale' | null
   /** Another policy is in force: what lives long is decided again by it, a few at a time, and goes on meanwhile. */
   redecide(): void
+  all(): readonly OpenExchange[]
   readonly size: number
   /** Names in the index. */
   readonly nameCount: number
@@ -119,6 +122,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   let cutsInTurn = 0
   let isCatchingUp = false
   let isHolding = false
+  const all = (): OpenExchange[] => [...young, ...older, ...held.keys()]
   const unsubscribe = revocations?.subscribe(onBatch) ?? (() => {})
 
   return {
@@ -162,6 +166,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     redecide() {
       for (const entry of held.values()) outdated.add(entry)
     },
+    all,
     get size() {
       return young.size + older.size + held.size + doomed.size
     },
@@ -185,7 +190,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   }
 
   function isDead(proofs: readonly Proof[]): boolean {
-    for (const proof of proofs) if (revocations!.isDead(proof)) return true
+    for (let at = 0; at < proofs.length; at++) if (revocations!.isDead(proofs[at]!)) return true
     return false
   }
 
@@ -386,7 +391,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
     const isKnown = await log.catchUp()
     isCatchingUp = false
     if (isKnown || log.isFresh(TOUCH_MS)) return release()
-    for (const exchange of [...young, ...older, ...held.keys()]) {
+    for (const exchange of all()) {
       if (exchange.plan.proofs.length > 0) cut(exchange, STALE)
     }
   }

@@ -1,7 +1,9 @@
 /** Opens what stands behind the gateway, in the order things depend on each other: policy, secret, stores, identity provider. */
 
+import { availableParallelism } from 'node:os'
 import { isLoopback } from '../config/network.ts'
 import { auditTrail } from '../identity-provider/audit.ts'
+import { hashing } from '../identity-provider/hashing.ts'
 import { type OpenIdentityProvider, openIdentityProvider } from '../identity-provider/provider.ts'
 import { revocationHistory } from '../identity-provider/revocation-history.ts'
 import type { AuditTrail, Carrier, Counters, CredentialStore, Database, Ports, RevocationHistory } from '../ports.ts'
@@ -10,7 +12,10 @@ import { openDatabase } from '../stores/database/open.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
 import { type Config, loadPolicy, type Policy, type PolicyFile } from './config-file.ts'
 import { primitives } from './crypto.ts'
+import { hashThreads } from './hash-threads.ts'
 import type { NodeJournal } from './journal.ts'
+import { type Peers, peersCarrier } from './peers.ts'
+import { processShare } from './process-share.ts'
 import { resolveSecrets } from './secret.ts'
 import { startupError } from './startup-error.ts'
 import { openTokens } from './token-issuers.ts'
@@ -32,6 +37,8 @@ export interface OpenOptions {
   readonly isWatched?: boolean
   /** A command, beside which a gateway may be serving from the same stores. */
   readonly isCommand?: boolean
+  /** The other processes of this node; absent or null where it has one. */
+  readonly peers?: Peers | null
 }
 
 export interface Opened {
@@ -62,6 +69,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
   const policy = loadPolicy(options.policy, env, {
     port: options.port ?? null,
     upstreamUrl: options.upstreamUrl ?? null,
+    isTlsLeftOut: options.isCommand === true,
   })
   const { config, snapshot, warnings } = policy
   if (options.isLoopbackOnly === true && !isLoopback(config.listen.host)) {
@@ -75,13 +83,14 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
   try {
     const database = await openStore(config, dataDir, fault)
     opened.push(() => database.close())
-    const { counters, limits, carrier, credentialStore, askRedis } = await openShared(
-      config,
-      journal,
-      opened,
-      options.isCommand === true,
-    )
+    const { isCommand = false, peers = null } = options
+    const shared = await openShared(config, journal, opened, isCommand, peers?.count ?? 1)
+    const { counters, limits, credentialStore, askRedis } = shared
+    const isNodeAlone = database.kind === 'sqlite' && !isCommand
+    const carrier = shared.carrier ?? (isNodeAlone && peers !== null ? peersCarrier(peers) : null)
     const { login } = config
+    const threads = hashThreads()
+    opened.push(() => threads.close())
     const identity = await openIdentityProvider({
       origin: snapshot.origin,
       cookieName: snapshot.admission.sessionCookieName,
@@ -90,8 +99,9 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       primitives,
       counters,
       carrier,
-      isAlone: database.kind === 'sqlite' && options.isCommand !== true,
+      isAlone: isNodeAlone && peers === null,
       credentialStore,
+      hashing: hashing(Math.max(1, Math.floor(availableParallelism() / 2 / (peers?.count ?? 1))), threads),
       login: {
         signup: login.signup,
         ...login.session,
@@ -113,7 +123,8 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
     const issuers = await tokenSuccession(accepted, (tokens, before) => openTokens(tokens, identity, fault, before))
     opened.push(() => issuers.close())
     const tokens = issuers.current.verifier
-    const ports: Ports = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }
+    const known = { counters, sessions, tokens, keys, revocations, assertions, sealer, journal }
+    const ports: Ports = { ...known, servers: null }
     const audit = auditTrail({ database, nowMs: Date.now, tell: (record) => journal.audit(record), log: fault })
     const history = revocationHistory(database)
     return {
@@ -171,11 +182,13 @@ async function openShared(
   journal: NodeJournal,
   opened: (() => unknown)[],
   isCommand: boolean,
+  processes: number,
 ): Promise<Shared> {
   const memory = memoryCounters(COUNTER_KEYS_MAX)
+  const ofNode = processes === 1 ? memory : processShare(memory, processes)
   const alone: Shared = {
-    counters: memory,
-    limits: () => ({ isShared: false, nodes: 1 }),
+    counters: ofNode,
+    limits: () => ({ isShared: false, nodes: processes }),
     carrier: null,
     credentialStore: null,
     askRedis: async () => 'none',
@@ -207,7 +220,8 @@ async function openShared(
       })
   if (counters !== null) opened.push(() => counters.close())
   return {
-    counters: counters ?? memory,
+    // What a node counts by itself is counted by each of its processes, whatever Redis does.
+    counters: counters === null ? ofNode : { ...counters, consumeHere: ofNode.consumeHere },
     limits: counters?.status ?? alone.limits,
     carrier,
     askRedis: () =>

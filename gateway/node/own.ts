@@ -1,11 +1,11 @@
 /** Serves the gateway's own paths: the endpoints get a request rebuilt from the admitted head, with a body read whole within limits. */
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isHopByHop } from '../http/field-names.ts'
 import { type HeaderList, Refusal, type RequestHead } from '../model.ts'
 import { ownRequest } from '../transform/own-request.ts'
 import { answerFailure } from './answer.ts'
 import type { Exchange } from './exchange.ts'
+import type { InboundRequest, InboundResponse } from './inbound.ts'
 import { drain } from './request-body.ts'
 
 const BODY_BYTES_MAX = 64 * 1024
@@ -17,8 +17,8 @@ const TOO_SLOW = Object.freeze(new Refusal('head.timeout'))
 export async function serveOwn(
   exchange: Exchange,
   head: RequestHead,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: InboundRequest,
+  response: InboundResponse,
 ): Promise<void> {
   const { endpoints, snapshot } = exchange.gateway
   const body = await readBody(request, head.bodyBytes)
@@ -38,7 +38,7 @@ export async function serveOwn(
 }
 
 /** Bytes of the whole body, null when there is none. GET and HEAD cannot carry one in fetch's model: theirs is dropped. */
-async function readBody(request: IncomingMessage, bodyBytes: number): Promise<Buffer | null | Refusal> {
+async function readBody(request: InboundRequest, bodyBytes: number): Promise<Buffer | null | Refusal> {
   if (bodyBytes > BODY_BYTES_MAX) return TOO_LARGE
   if (bodyBytes === 0 || request.method === 'GET' || request.method === 'HEAD') return null
   return new Promise((resolve) => {

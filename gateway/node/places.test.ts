@@ -39,6 +39,7 @@ function ports(counters: Counters, more: Partial<Ports> = {}): Ports {
     tokens: { verifyToken: () => found },
     keys: null,
     revocations: null,
+    servers: null,
     assertions: { assertionFor: () => 'signed' },
     sealer: null,
     journal: { record() {}, fault() {} },

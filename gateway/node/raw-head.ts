@@ -1,8 +1,9 @@
-/** A request of node:http as a RawHead: the parser's own list of field lines, in wire order, with nothing joined or dropped. */
+/** A request as a RawHead: the parser's own list of field lines, in wire order, with nothing joined or dropped. */
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { RawHead } from '../model.ts'
+import type { InboundRequest } from './inbound.ts'
 
 /** 122 random bits from Node's own pool; ids of clients and proxies are never taken over (SECURITY rule 28). */
 export function newRequestId(): string {
@@ -10,20 +11,22 @@ export function newRequestId(): string {
 }
 
 export function rawHeadOf(
-  request: IncomingMessage,
+  request: InboundRequest,
   requestId: string,
   receivedAtMs: number,
   isUpgrade: boolean,
 ): RawHead {
+  const { httpVersion } = request
   return {
     requestId,
     receivedAtMs,
     method: request.method ?? '',
     target: request.url ?? '',
-    httpVersion: request.httpVersionMajor === 1 && request.httpVersionMinor === 0 ? '1.0' : '1.1',
+    httpVersion: httpVersion === '1.0' || httpVersion === '2.0' ? httpVersion : '1.1',
     headers: request.rawHeaders,
     peerAddress: request.socket.remoteAddress ?? '',
     isUpgrade,
+    isOpen: request.isOpen === true,
   }
 }
 

@@ -146,7 +146,7 @@ test(
 )
 
 test(
-  '[FR-046] a socket of nobody’s ends too, without a frame that might stand in another',
+  '[FR-046] a socket of nobody’s ends too, with a close frame that stands between two others',
   () =>
     withGateway(
       POLICY.replace('/ws: { to: up, access: login }', '/ws: { to: up, access: public }'),
@@ -159,7 +159,7 @@ test(
         const openedAtMs = performance.now()
         await until(() => performance.now() - openedAtMs > 1_000, 'it is open for a while')
         expect((await gateway.put(POLICY)).outcome).toBe('done')
-        await expect.poll(() => code, { timeout: 15_000 }).toBe(1006)
+        await expect.poll(() => code, { timeout: 15_000 }).toBe(1008)
         expect(await gateway.recordOf(({ path }) => path === '/ws')).toMatchObject({ reason: 'policy.changed' })
       },
     ),

@@ -61,6 +61,7 @@ const RESTART_KEYS = [
   'keys',
   'admin',
   'revocation',
+  'workers',
 ] as const satisfies readonly (keyof Config)[]
 
 export function reloader({ options, policy, tokens, journal, swap, nowMs }: ReloaderDeps): Reloader {
@@ -155,13 +156,20 @@ export function nameOf({ snapshot }: Policy): string {
   return snapshot.version.slice(0, 12)
 }
 
-/** A secret that a file or variable brings may change while the text does not. */
+/** A secret that a file or variable brings may change while the text does not, and so may a certificate. */
 function isSame(one: Policy, other: Policy): boolean {
-  return one.snapshot.version === other.snapshot.version && isEqual(one.config, other.config)
+  return (
+    one.snapshot.version === other.snapshot.version &&
+    isEqual(one.config, other.config) &&
+    isEqual(one.tls.server, other.tls.server) &&
+    isEqual([...one.tls.ways], [...other.tls.ways])
+  )
 }
 
 function checkRestart(before: Config, after: Config): void {
-  const changed = RESTART_KEYS.filter((key) => !isEqual(before[key], after[key])).map((key) => `\`${key}\``)
+  const changed: string[] = RESTART_KEYS.filter((key) => !isEqual(before[key], after[key])).map((key) => `\`${key}\``)
+  if ((before.tls === undefined) !== (after.tls === undefined)) changed.push('`tls`')
+  else if (before.tls?.http2 !== after.tls?.http2) changed.push('`tls.http2`')
   if (changed.length === 0) return
   throw startupError(`${changed.join(', ')} changed, which takes a restart. Restart this node, or undo the change.`)
 }

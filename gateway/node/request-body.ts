@@ -2,7 +2,7 @@
  * A client's body on its way to an upstream, counted as it flows, piece by piece and never faster than either side takes it.
  */
 
-import type { IncomingMessage } from 'node:http'
+import type { InboundRequest } from './inbound.ts'
 import type { UpstreamCall } from './upstream/transport.ts'
 import { stopped } from './upstream-failure.ts'
 
@@ -14,18 +14,24 @@ export interface BodyOwner {
   onBodyFault(error: Error): void
 }
 
+/** Less than this is no progress. */
+const PROGRESS_BYTES_MIN = 1024
+
 export class RequestBody {
-  readonly #request: IncomingMessage
+  readonly #request: InboundRequest
   readonly #bytesMax: number
   readonly #owner: BodyOwner
   #call: UpstreamCall | null = null
   #bytes = 0
+  /** Where it was when the client last made progress, or was not waited for. */
+  #markBytes = 0
+  #markedAtMs = 0
   #held: Buffer | null = null
   #isStarted = false
   #isOver = false
 
   /** Never passes on more than `bytesMax`. */
-  constructor(request: IncomingMessage, bytesMax: number, owner: BodyOwner) {
+  constructor(request: InboundRequest, bytesMax: number, owner: BodyOwner) {
     this.#request = request
     this.#bytesMax = bytesMax
     this.#owner = owner
@@ -39,6 +45,15 @@ export class RequestBody {
   /** The client is waited for, and not the upstream. */
   get isWaitingForClient(): boolean {
     return this.#isStarted && !this.#isOver && this.#held === null && !this.#request.isPaused()
+  }
+
+  /** Has the client, while it was waited for, sent next to nothing for so long? To be asked often. */
+  isTooSlow(nowMs: number, idleMs: number): boolean {
+    if (!this.isWaitingForClient || this.#markedAtMs === 0 || this.#bytes - this.#markBytes >= PROGRESS_BYTES_MIN) {
+      this.#markBytes = this.#bytes
+      this.#markedAtMs = nowMs
+    }
+    return nowMs - this.#markedAtMs > idleMs
   }
 
   /** From now on its pieces go to this call. */
@@ -108,7 +123,7 @@ const DRAIN_MS = 5_000
  * Reads on after an answer that did not wait for its request's body, so that the client can read the answer: a close with
  * unread bytes is a reset, which discards what was sent (RFC 9112 §9.6). Call before the answer ends.
  */
-export function drain(request: IncomingMessage): void {
+export function drain(request: InboundRequest): void {
   if (request.complete) return
   let bytes = 0
   const giveUp = () => {
@@ -121,7 +136,23 @@ export function drain(request: IncomingMessage): void {
   })
   request.on('close', () => clearTimeout(timer))
   request.on('error', ignore)
+  if (request.httpVersion !== '2.0') lingerWith(request)
   request.resume()
+}
+
+/** Node hangs up as soon as the last answer of a connection is out; here it only says that it will, until the body has been read. */
+function lingerWith(request: InboundRequest): void {
+  const { socket } = request
+  if (Object.hasOwn(socket, 'destroySoon')) return
+  let isOver = false
+  socket.destroySoon = () => {
+    isOver = true
+    socket.end()
+  }
+  request.on('end', () => {
+    Reflect.deleteProperty(socket, 'destroySoon')
+    if (isOver) socket.destroySoon()
+  })
 }
 
 function ignore(): void {}

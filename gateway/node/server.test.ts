@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { AccessRecord } from '../model.ts'
 import type { Ports } from '../ports.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
+import { noPressure } from '../test/support/pressure.ts'
 import { exchangeRaw, parseAnswer } from '../test/support/raw.ts'
 import { loadPolicy } from './config-file.ts'
 import type { Endpoints, Gateway } from './gateway.ts'
@@ -32,6 +33,7 @@ const none: Ports = {
   tokens: null,
   keys: null,
   revocations: null,
+  servers: null,
   assertions: null,
   sealer: null,
   journal: { record: () => {}, fault: () => {} },
@@ -66,12 +68,13 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
       monotonicMs: () => performance.now(),
       fault: bug,
     }),
+    ...noPressure(),
   }
   const server: Server = createGatewayServer({ current: gateway })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   stop = async () => {
     sweep.stop()
-    await closeServer(server, upgraded)
+    await closeServer(server, upgraded, null, 1000)
   }
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, records, faults }
 }

@@ -1,27 +1,35 @@
 /** The listener: node:http with its strict parser, every limit set by name, and an answer of ours for whatever the parser refuses. */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Refusal } from '../model.ts'
+import { problemAnswer } from '../problem/response.ts'
 import { answerFailure, refusedAnswer } from './answer.ts'
+import { capConnections } from './connection-caps.ts'
 import { type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { GatewaySource } from './gateway.ts'
 import { handle } from './handle.ts'
 import { endWith } from './raw-answer.ts'
 import { isWebSocketUpgrade, newRequestId } from './raw-head.ts'
+import { SecureServer } from './secure-server.ts'
+import type { ServerTls } from './tls-files.ts'
 import { handleUpgrade } from './upgrade.ts'
 import { codeOf } from './upstream-failure.ts'
 
 const HEAD_BYTES_MAX = 32 * 1024
-const HEAD_TIMEOUT_MS = 15_000
 /** A long upload may take this long; one that stalls is ended by its route's own time-out. */
 const REQUEST_TIMEOUT_MS = 3_600_000
 /** Longer than the 60 s of common load balancers, so that they close idle connections and not we. */
 const KEEP_ALIVE_MS = 65_000
-const CHECK_CONNECTIONS_MS = 5_000
+const CHECK_CONNECTIONS_MS = 1_000
+/** Connections at once that are told why they are refused. */
+const LINGERING_MAX = 64
 
 const METHOD_REFUSED = Object.freeze(new Refusal('method.refused'))
+const ADDRESS_BUSY = Object.freeze(new Refusal('gateway.busy', { retryAfterMs: 1000 }))
+/** The parser lets HTTP/0.9 and HTTP/2.0 stand in a request line, and reads what follows as HTTP/1.1 all the same. */
+const VERSION_REFUSED = Object.freeze(new Refusal('head.malformed', { log: 'no version of HTTP/1' }))
 const EXPECT_UNKNOWN = Object.freeze(new Refusal('expect.unknown'))
 
 /** What a socket is busy with: the newest exchange on it. */
@@ -31,13 +39,17 @@ interface Current {
   readonly response: ServerResponse
 }
 
-export function createGatewayServer(source: GatewaySource): Server {
+/** Speaks TLS, and then HTTP/2 too, where there is something to show. */
+export function createGatewayServer(source: GatewaySource, tls: ServerTls | null = null): Server {
   const busy = new WeakMap<Duplex, Current>()
   const declined = new WeakSet<IncomingMessage>()
-  const ending = new WeakSet<Duplex>()
-  const server = createServer({
+  /** Answers on a socket that had others before them. */
+  const queued = new WeakMap<Duplex, Set<ServerResponse>>()
+  /** How many requests on a socket wait for the one before them. */
+  const waiting = new WeakMap<Duplex, number>()
+  const options: ServerOptions = {
     maxHeaderSize: HEAD_BYTES_MAX,
-    headersTimeout: HEAD_TIMEOUT_MS,
+    headersTimeout: source.current.pressure.limits.headTimeoutMs,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
@@ -52,36 +64,117 @@ export function createGatewayServer(source: GatewaySource): Server {
       declined.add(request)
       return false
     },
-  })
+  }
+  const server =
+    tls === null
+      ? createServer(options)
+      : new SecureServer(options, tls, (request, response, isContinueAsked) => {
+          handle(source.current, request, response, isContinueAsked)
+        })
   // The parser would drop further lines in silence; the head's bytes and FIELD_LINES_MAX bound them instead.
   server.maxHeadersCount = 0
+  const { connections: counts } = source.current.pressure
+  const open = capConnections(server, () => limitsOf(source, server), refuseConnection, counts)
+  let lingeringCount = 0
 
+  const become = (current: Current) => {
+    const { socket } = current.request
+    if (isAnswerDue(busy.get(socket))) lineUp(current.response, socket)
+    busy.set(socket, current)
+  }
+  const lineUp = (response: ServerResponse, socket: Socket) => {
+    const line = queued.get(socket) ?? new Set()
+    queued.set(socket, line.add(response))
+    response.once('close', () => line.delete(response))
+  }
   const serve = (request: IncomingMessage, response: ServerResponse, isContinueAsked: boolean) => {
-    if (ending.has(request.socket)) return
-    if (declined.has(request)) {
-      // The parser drops what came in one piece with such a head, so what follows on this connection begins anywhere:
-      // it ends with this answer, and nothing more on it is taken for a request.
-      ending.add(request.socket)
-      response.shouldKeepAlive = false
+    const before = busy.get(request.socket)
+    if (before !== undefined) {
+      // Behind an answer that is the last one nothing is taken for a request (RFC 9112 §9.6), nor read: it would only pile up.
+      if (!before.response.shouldKeepAlive) return stopReading(request.socket, () => true)
+      // One that is not decided yet may turn out to be the last.
+      const { outcome, started } = before.exchange
+      if (outcome === null && started !== null) return serveAfter(started, request, response, isContinueAsked)
     }
+    if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') {
+      response.shouldKeepAlive = false
+      return refuseRequest(VERSION_REFUSED, request, response)
+    }
+    // The parser drops what came in one piece with such a head, so what follows on this connection begins anywhere.
+    if (declined.has(request)) response.shouldKeepAlive = false
+    if (source.current.ending.isBegun) response.shouldKeepAlive = false
     const exchange = handle(source.current, request, response, isContinueAsked)
-    busy.set(request.socket, { exchange, request, response })
+    become({ exchange, request, response })
+  }
+  /** Nothing more is read meanwhile. */
+  const serveAfter = (
+    started: Promise<void>,
+    request: IncomingMessage,
+    response: ServerResponse,
+    isContinueAsked: boolean,
+  ) => {
+    const { socket } = request
+    const count = waiting.get(socket) ?? 0
+    waiting.set(socket, count + 1)
+    if (count === 0) stopReading(socket, () => waiting.get(socket) !== 0)
+    void started.then(() => {
+      waiting.set(socket, waiting.get(socket)! - 1)
+      if (socket.destroyed) return
+      serve(request, response, isContinueAsked)
+      if (waiting.get(socket) === 0 && busy.get(socket)!.response.shouldKeepAlive) socket.resume()
+    })
+  }
+  const refuseRequest = (refusal: Refusal, request: IncomingMessage, response: ServerResponse) => {
+    const exchange = refuse(source, refusal)
+    response.on('close', () => recordExchange(exchange, response.statusCode, !response.writableFinished))
+    answerFailure(exchange, refusal, request, response)
+    become({ exchange, request, response })
   }
   server.on('request', (request, response) => serve(request, response, false))
   server.on('checkContinue', (request, response) => serve(request, response, true))
-  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const exchange = refuse(source, EXPECT_UNKNOWN)
-    response.on('close', () => recordExchange(exchange, response.statusCode, !response.writableFinished))
-    answerFailure(exchange, EXPECT_UNKNOWN, request, response)
-    busy.set(request.socket, { exchange, request, response })
-  })
+  server.on('checkExpectation', (request, response) => refuseRequest(EXPECT_UNKNOWN, request, response))
   server.on('upgrade', (request, socket, head) => void handleUpgrade(source.current, request, socket as Socket, head))
   server.on('connect', (_request, socket) => {
-    if (isAnswerDue(busy.get(socket))) socket.destroy()
-    else void refuseSocket(source, socket, METHOD_REFUSED)
+    if (!isAnswerDue(busy.get(socket))) return void refuseSocket(source, socket, METHOD_REFUSED)
+    // Node has let go of this connection, and tells those that wait on it nothing any more.
+    for (const response of queued.get(socket) ?? []) response.destroy()
+    socket.destroy()
   })
   server.on('clientError', (error, socket) => onClientError(source, busy.get(socket), error, socket))
+  source.current.ending.onBegin(() => {
+    for (const socket of open) {
+      const response = busy.get(socket)?.response
+      if (response?.headersSent === false) response.shouldKeepAlive = false
+    }
+    if (server instanceof SecureServer) server.endSessions()
+  })
   return server
+
+  /** Said to a few at a time, for it keeps a connection a while; the rest is closed. */
+  function refuseConnection(socket: Socket): void {
+    // Where TLS is awaited nothing else can be said.
+    if (tls !== null || lingeringCount >= LINGERING_MAX) return void socket.destroy()
+    lingeringCount++
+    socket.on('error', ignore)
+    socket.once('close', () => lingeringCount--)
+    const { origin, ownHeaders } = source.current.snapshot
+    endWith(socket, problemAnswer(ADDRESS_BUSY, newRequestId(), origin, ownHeaders))
+  }
+}
+
+/** Read at each connection: a reload changes them. */
+function limitsOf({ current }: GatewaySource, server: Server) {
+  const { connectionsMax, connectionsPerAddressMax, headTimeoutMs } = current.pressure.limits
+  server.headersTimeout = headTimeoutMs
+  const { isTrusted } = current.snapshot.admission
+  return { connectionsMax, perAddressMax: connectionsPerAddressMax, isTrusted }
+}
+
+/** Later in this turn, for the parser lets its socket go on at the end of each request. */
+function stopReading(socket: Socket, isWanted: () => boolean): void {
+  setImmediate(() => {
+    if (isWanted()) socket.pause()
+  })
 }
 
 function isAnswerDue(current: Current | undefined): current is Current {
@@ -108,7 +201,7 @@ async function refuseSocket(source: GatewaySource, socket: Duplex, refusal: Refu
  * An answer of ours is written only where no other answer is due first: else it would be taken for that one.
  */
 function onClientError(source: GatewaySource, current: Current | undefined, error: Error, socket: Duplex): void {
-  if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy()
+  if (!socket.writable || codeOf(error) === 'ECONNRESET' || isHandshakeFault(error)) return void socket.destroy()
   const refusal = refusalOfParser(error)
   if (!isAnswerDue(current)) return void refuseSocket(source, socket, refusal)
   const { exchange, request, response } = current
@@ -119,9 +212,19 @@ function onClientError(source: GatewaySource, current: Current | undefined, erro
   } else if (response.headersSent || response.socket === null) {
     socket.destroy()
   } else {
+    response.shouldKeepAlive = false
     exchange.failure = refusal
-    void refusedAnswer(exchange, failedExchange(exchange, refusal)).then((own) => endWith(socket, own))
+    void refusedAnswer(exchange, failedExchange(exchange, refusal)).then((own) => {
+      // Meanwhile it may have been answered: one request, one answer.
+      if (!response.headersSent) endWith(socket, request.method === 'HEAD' ? { ...own, body: '' } : own)
+    })
   }
+}
+
+/** There is no TLS to answer in. */
+function isHandshakeFault(error: Error): boolean {
+  const code = codeOf(error)
+  return code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || code === 'EPROTO'
 }
 
 function refusalOfParser(error: Error): Refusal {

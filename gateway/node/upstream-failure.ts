@@ -6,11 +6,16 @@ import type { Reason } from '../problem/catalogue.ts'
 /** Our own reasons to stop an exchange. They travel through streams and undici as the `code` of an Error, and come back out. */
 export type StopReason =
   | 'body.too-large'
+  | 'upstream.busy'
   | 'upstream.timeout'
+  | 'upstream.connect-timeout'
+  | 'upstream.first-byte-timeout'
+  | 'upstream.total-timeout'
   | 'upstream.protocol'
   | 'client.gone'
   | 'client.stalled'
   | 'gateway.bug'
+  | 'gateway.stopping'
   | 'principal.revoked'
   | 'policy.changed'
   | 'revocation.stale'
@@ -29,17 +34,22 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   EADDRNOTAVAIL: 'upstream.refused',
   EACCES: 'upstream.refused',
   'body.too-large': 'body.too-large',
+  'upstream.busy': 'upstream.busy',
   'upstream.timeout': 'upstream.timeout',
+  'upstream.connect-timeout': 'upstream.connect-timeout',
+  'upstream.first-byte-timeout': 'upstream.first-byte-timeout',
+  'upstream.total-timeout': 'upstream.total-timeout',
   'upstream.protocol': 'upstream.protocol',
   'gateway.bug': 'gateway.bug',
+  'gateway.stopping': 'gateway.stopping',
   'principal.revoked': 'principal.revoked',
   'policy.changed': 'policy.changed',
   'revocation.stale': 'revocation.stale',
   'client.gone': 'head.malformed',
   'client.stalled': 'head.timeout',
-  UND_ERR_CONNECT_TIMEOUT: 'upstream.timeout',
-  ETIMEDOUT: 'upstream.timeout',
-  ERR_UPSTREAM_UPGRADE_TIMEOUT: 'upstream.timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'upstream.connect-timeout',
+  ETIMEDOUT: 'upstream.connect-timeout',
+  ERR_UPSTREAM_UPGRADE_TIMEOUT: 'upstream.first-byte-timeout',
   UND_ERR_HEADERS_OVERFLOW: 'upstream.protocol',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'upstream.protocol',
   UND_ERR_RES_EXCEEDED_MAX_SIZE: 'upstream.protocol',
@@ -68,9 +78,21 @@ export function isStaleConnection(error: unknown): boolean {
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
 }
 
-/** undici gives its parser's errors no code of their own, and calls an interim answer it did not expect a bad response. */
+/** It could not be reached or broke off, and no fault of the request's. */
+export function isServersFault(error: unknown): boolean {
+  const { reason } = refusalOf(error)
+  return isTriedElsewhere(error) || (reason === 'upstream.protocol' && codeOf(error) !== 'ERR_INVALID_CHAR')
+}
+
+/** Nothing was wrong with what was to be sent, so another server may do better. */
+export function isTriedElsewhere(error: unknown): boolean {
+  const { reason } = refusalOf(error)
+  return reason === 'upstream.refused' || reason === 'upstream.connect-timeout' || reason === 'upstream.terminated'
+}
+
+/** undici gives its parser's errors no code of their own, and calls a 1xx it did not expect a bad response or a bad upgrade. */
 function isProtocolError(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'HTTPParserError' || error.message === 'bad response')
+  return error instanceof Error && (error.name === 'HTTPParserError' || /^bad (?:response|upgrade)$/.test(error.message))
 }
 
 function logOf(error: unknown): string {

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FrameReader, policyCloseFrame } from './websocket-frames.ts'
+import { closeFrame, FrameReader, POLICY_VIOLATION } from './websocket-frames.ts'
 
 function frameOf(opcode: number, payloadBytes: number, isMasked: boolean, isFinal = true): Buffer {
   const long = payloadBytes > 0xffff ? 8 : payloadBytes > 125 ? 2 : 0
@@ -60,7 +60,7 @@ test('[FR-036] byte by byte, the next end is found where it is', () => {
 })
 
 test('[FR-036] a close frame that went by is remembered, and ours says 1008', () => {
-  const ours = policyCloseFrame('access has ended')
+  const ours = closeFrame(POLICY_VIOLATION, 'access has ended')
   expect(ours.readUInt16BE(2)).toBe(1008)
   const reader = new FrameReader()
   reader.read(ours)

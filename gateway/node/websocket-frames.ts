@@ -4,15 +4,17 @@
  */
 
 const CLOSE_OPCODE = 0x8
-const POLICY_VIOLATION = 1008
+/** RFC 6455 §7.4.1. */
+export const GOING_AWAY = 1001
+export const POLICY_VIOLATION = 1008
 
 /** An unmasked close frame, as a server sends it: final, opcode 8, the status code and a reason of less than 124 bytes. */
-export function policyCloseFrame(reason: string): Buffer {
+export function closeFrame(code: number, reason: string): Buffer {
   const text = Buffer.from(reason, 'latin1')
   const frame = Buffer.alloc(4 + text.length)
   frame[0] = 0x80 | CLOSE_OPCODE
   frame[1] = 2 + text.length
-  frame.writeUInt16BE(POLICY_VIOLATION, 2)
+  frame.writeUInt16BE(code, 2)
   text.copy(frame, 4)
   return frame
 }

@@ -53,7 +53,7 @@ export function explainRequest(
   personNotes: readonly string[] = [],
 ): Explanation {
   const { request, outcome, answer, code } = simulation
-  const ending = { status: answer?.status ?? 0, endedAtMs: request.atMs, isAborted: false, failure: null }
+  const ending = { status: answer?.status ?? 0, endedAtMs: request.atMs, isAborted: false, failure: null, asked: null }
   const { proposed } = record(snapshot, outcome, request.atMs, ending)
   const notes = [...personNotes, ...lostCookie(snapshot, outcome.head), ...proposedWords(proposed)]
   const asked = { method: request.method, url: request.url, code, proposed, notes, status: answer?.status ?? null }

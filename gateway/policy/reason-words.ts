@@ -88,6 +88,11 @@ export const REASON_WORDS: Partial<Readonly<Record<Reason, Words>>> = {
   'mfa.missing': { why: 'no second factor was shown' },
   'fresh.stale': { why: 'the sign-in is too long ago' },
   'body.too-large': { why: 'the body is longer than the route takes', cure: 'raise `body` on the route' },
+  'gateway.busy': {
+    why: 'the node or this address had as much under way as `admission` allows, or the node fell behind; its log says which',
+    cure: 'try again; raise `admission.inFlight` or `admission.inFlightPerAddress`, or run more nodes',
+  },
+  'gateway.stopping': { why: 'the node ended while this was open', cure: 'try again' },
   'upstream.none': { why: 'the route names no upstream', cure: 'add `to:` to it' },
 }
 

@@ -51,6 +51,7 @@ export async function simulateWith(
   const ports: Ports = {
     ...credentials,
     counters: memoryCounters(COUNTER_KEYS_MAX),
+    servers: null,
     assertions: { assertionFor: () => SIGNED },
     sealer: { seal: () => 'sealed', open: () => null },
     journal: { record() {}, fault() {} },

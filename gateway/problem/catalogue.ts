@@ -39,7 +39,13 @@ export const PROBLEMS = {
   'upstream-unreachable': { status: 502, title: 'Upstream unreachable', fault: 'upstream' },
   'upstream-protocol-error': { status: 502, title: 'Upstream answered unintelligibly', fault: 'upstream' },
   'cannot-decide': { status: 503, title: 'Cannot decide', fault: 'gateway' },
+  unavailable: { status: 503, title: 'Temporarily unavailable', fault: 'gateway' },
+  'upstream-busy': { status: 503, title: 'Upstream busy', fault: 'upstream' },
+  'upstream-down': { status: 503, title: 'Upstream down', fault: 'upstream' },
   'upstream-timeout': { status: 504, title: 'Upstream timeout', fault: 'upstream' },
+  'upstream-connect-timeout': { status: 504, title: 'Upstream connect timeout', fault: 'upstream' },
+  'upstream-first-byte-timeout': { status: 504, title: 'Upstream first byte timeout', fault: 'upstream' },
+  'upstream-total-timeout': { status: 504, title: 'Upstream total timeout', fault: 'upstream' },
 } as const satisfies Record<string, Problem>
 
 export type ProblemCode = keyof typeof PROBLEMS
@@ -127,10 +133,17 @@ export const REASONS = {
   'assertion.unavailable': 'cannot-decide',
   'counters.unavailable': 'cannot-decide',
   'gateway.bug': 'cannot-decide',
+  'gateway.busy': 'unavailable',
+  'gateway.stopping': 'unavailable',
   'upstream.refused': 'upstream-unreachable',
   'upstream.terminated': 'upstream-unreachable',
   'upstream.protocol': 'upstream-protocol-error',
+  'upstream.busy': 'upstream-busy',
+  'upstream.down': 'upstream-down',
   'upstream.timeout': 'upstream-timeout',
+  'upstream.connect-timeout': 'upstream-connect-timeout',
+  'upstream.first-byte-timeout': 'upstream-first-byte-timeout',
+  'upstream.total-timeout': 'upstream-total-timeout',
   'upstream.none': 'cannot-decide',
 } as const satisfies Record<string, ProblemCode>
 

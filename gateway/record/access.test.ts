@@ -14,7 +14,7 @@ const head = {
   clientAddress: '192.0.2.7',
   droppedHeaders: 2,
 } as unknown as RequestHead
-const ending = { status: 200, endedAtMs: 1250, isAborted: false, failure: null }
+const ending = { status: 200, endedAtMs: 1250, isAborted: false, failure: null, asked: null }
 
 test('[FR-019] a refused request is recorded with its reason, even when it could not be read', () => {
   const outcome: Outcome = {

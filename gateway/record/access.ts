@@ -10,6 +10,8 @@ export interface Ending {
   readonly isAborted: boolean
   /** How the upstream failed, as a reason and a line for operators; null when it did not. */
   readonly failure: { readonly reason: string; readonly log: string } | null
+  /** Which server was asked last, and how often one was; null where there is only one and it was asked once, or none was. */
+  readonly asked: { readonly server: string; readonly tries: number } | null
 }
 
 /** `receivedAtMs` stands in for the head of a request that could not be read. */
@@ -24,7 +26,7 @@ export function accessRecord(
   const route: Route | null = outcome.kind === 'own' ? null : (outcome.match?.route ?? null)
   const principal: Principal | null = outcome.kind === 'own' || outcome.kind === 'preflight' ? null : outcome.principal
   const refusal = outcome.kind === 'refuse' ? outcome.refusal : null
-  return {
+  const written: AccessRecord = {
     requestId: outcome.kind === 'refuse' ? outcome.requestId : outcome.head.requestId,
     at: new Date(receivedAtMs).toISOString(),
     durationMs: Math.max(0, ending.endedAtMs - receivedAtMs),
@@ -46,4 +48,5 @@ export function accessRecord(
     droppedGroups: outcome.kind === 'forward' ? outcome.droppedGroups : 0,
     isAborted: ending.isAborted,
   }
+  return ending.asked === null ? written : { ...written, ...ending.asked }
 }

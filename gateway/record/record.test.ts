@@ -47,6 +47,7 @@ function setUp(found: Authentication | Refusal) {
     tokens: counted({ verifyToken: () => found }),
     keys: null,
     revocations: null,
+    servers: null,
     assertions: null,
     sealer: null,
     journal: counted({ record: () => {}, fault: () => {} }),
@@ -70,6 +71,7 @@ function setUp(found: Authentication | Refusal) {
       endedAtMs: NOW_MS,
       isAborted: false,
       failure: null,
+      asked: null,
     })
     expect(calls).toBe(before)
     return written

@@ -46,9 +46,11 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
     },
     isDead(proof) {
       if (everything.sequence > proof.sequence || refreshedTo > proof.sequence) return true
-      for (const name of proof.names) {
-        const mark = marks.get(name)
-        if (mark !== undefined && mark.sequence > proof.sequence) return true
+      // Asked several times for each request.
+      const { names, sequence } = proof
+      for (let at = 0; at < names.length; at++) {
+        const mark = marks.get(names[at]!)
+        if (mark !== undefined && mark.sequence > sequence) return true
       }
       return false
     },

@@ -63,7 +63,7 @@ function hostFault(text: string): HostError | null {
 const HOST = /^(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(?::\d{1,5})?$/
 
 /** `:8080`, or nothing. */
-function portOf(authority: string): string {
+export function portOf(authority: string): string {
   return /^(?:\[[^\]]*\]|[^:]*)(:\d+)$/.exec(authority)?.[1] ?? ''
 }
 

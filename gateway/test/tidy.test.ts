@@ -30,6 +30,7 @@ const ONE_DOOR: Readonly<Record<string, string>> = {
   '@clack/prompts': 'gateway/cli',
   '@readme/openapi-parser': 'gateway/cli',
   chokidar: 'gateway/node',
+  cockatiel: 'gateway/node',
   commander: 'gateway/cli',
   hono: 'gateway/endpoints',
   'http-proxy-middleware': 'gateway/node',

@@ -9,6 +9,7 @@ import { valuesOf } from '../http/header-list.ts'
 import { type HeaderList, type Principal, Refusal, type RequestHead } from '../model.ts'
 import type { HeaderEdits, Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
+import { anUpstream } from '../test/support/routes.ts'
 import { compileIdentity, DIALECTS, IDENTITY_CLAIMS, namesOf } from './identity.ts'
 import { upstreamHeaders } from './request-headers.ts'
 
@@ -33,14 +34,12 @@ const snapshot = {
   },
 } as unknown as Snapshot
 
-const upstream: Upstream = {
+const upstream: Upstream = anUpstream({
   id: 'api',
   servers: [{ origin: ORIGIN, weight: 1 }],
   identity: DIALECTS.forwarded,
   isAsserted: true,
-  isPathExact: false,
-  host: 'public',
-}
+})
 
 const ada: Principal = {
   kind: 'user',

@@ -3,6 +3,7 @@
  * we know is written, last, so that nothing a client sends can stand in its place or take it away.
  */
 
+import { hostOf } from '../http/authority.ts'
 import { ownCookieTest, withoutOwnCookies } from '../http/cookies.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { nominatedNames } from '../http/header-list.ts'
@@ -11,6 +12,7 @@ import type { Route, Upstream } from '../rules.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { pushEdits } from './edits.ts'
 import { type IdentityLines, identityLines } from './identity-lines.ts'
+import { takesTrailers } from './trailers.ts'
 
 export function upstreamHeaders(
   snapshot: Snapshot,
@@ -24,7 +26,7 @@ export function upstreamHeaders(
   const identity = principal === null ? null : identityOf(snapshot, upstream, principal)
   if (identity instanceof Refusal) return identity
   const { authority, scheme } = head.target
-  const lines: string[] = ['Host', upstream.host === 'public' ? authority : origin.slice(origin.indexOf('//') + 2)]
+  const lines: string[] = ['Host', upstream.host === 'public' ? authority : hostOf(origin)]
   keepClientLines(lines, snapshot, route, head, allowedHere(route, upstream))
   if (route.requestEdits !== null) pushEdits(lines, route.requestEdits)
   lines.push('X-Forwarded-For', head.clientAddress, 'X-Forwarded-Proto', scheme, 'X-Forwarded-Host', authority)
@@ -48,11 +50,15 @@ function keepClientLines(
 ): void {
   const { names, headers } = head
   const nominated = nominatedNames(names, headers)
+  let isTrailed = false
   for (let at = 0; at < names.length; at += 1) {
     const lower = names[at]!
     const fate = fateOf(lower)
     if (fate === 'drop') continue
-    if (fate !== 'cookie' && fate !== 'keep' && !allowed.has(lower)) continue
+    if (fate !== 'cookie' && fate !== 'keep') {
+      if (fate === 'te') isTrailed ||= !head.isUpgrade && takesTrailers(headers[2 * at + 1]!)
+      if (!allowed.has(lower) || fate === 'te') continue
+    }
     const name = fate === 'ask' ? aliasOf(lower) : lower
     if (snapshot.reservedNames.has(name) || nominated?.has(lower) || requestEdits?.remove.has(name)) continue
     const value = headers[2 * at + 1]!
@@ -63,10 +69,11 @@ function keepClientLines(
     const rest = withoutOwnCookies(value, ownCookieTest(snapshot.ownCookiePrefixes))
     if (rest !== null) lines.push(headers[2 * at]!, rest)
   }
+  if (isTrailed && !requestEdits?.remove.has('te')) lines.push('TE', 'trailers')
 }
 
-/** What becomes of a client's field: `ask` is dropped unless its route asks for it by name. */
-type Fate = 'keep' | 'drop' | 'ask' | 'cookie'
+/** What becomes of a client's field: `ask` is dropped unless its route asks for it by name, of `te` only what we speak too is said anew. */
+type Fate = 'keep' | 'drop' | 'ask' | 'cookie' | 'te'
 
 /** Of every name but those of explicit maps. Remembered per name; emptied when full. */
 const fates = new Map<string, Fate>()
@@ -84,6 +91,7 @@ function fateOf(lower: string): Fate {
 }
 
 function judge(lower: string): Fate {
+  if (lower === 'te') return 'te'
   const alias = aliasOf(lower)
   if (isHopByHop(alias) || REWRITTEN.has(alias) || isReserved(alias, NOTHING)) return 'drop'
   if (alias !== lower && (alias === 'cookie' || CREDENTIALS.has(alias))) return 'drop'

@@ -7,6 +7,7 @@ import { ownCookieTest } from '../http/cookies.ts'
 import { isFieldValue, readName } from '../http/field-line.ts'
 import { isHopByHop } from '../http/field-names.ts'
 import { listMembers } from '../http/header-list.ts'
+import { remembered } from '../http/remembered.ts'
 import type { ForwardPlan, HeaderList } from '../model.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { privateCacheControl } from './cache-control.ts'
@@ -35,12 +36,12 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: Heade
     if (lower === 'set-cookie' && isOwnCookie(value)) continue
     if (isCacheOurs && lower === 'cache-control') cacheControl.push(value)
     else if (isCacheOurs && isCdnCacheControl(lower)) continue
-    else if (varying.length > 0 && lower === 'vary') vary.push(value)
+    else if (varying !== null && lower === 'vary') vary.push(value)
     else lines.push(name, value)
   }
   if (setCookies.length > 0) lines.push('Cache-Control', 'no-store')
   else if (isPrivate) lines.push('Cache-Control', privateCacheControl(cacheControl))
-  if (varying.length > 0) lines.push('Vary', withNames(vary, varying))
+  if (varying !== null) lines.push('Vary', varying(vary.length === 1 ? vary[0]! : vary.join(',')))
   lines.push(...corsLines(route, plan.head), ...answerHeaders)
   for (const cookie of setCookies) lines.push('Set-Cookie', cookie)
   lines.push('X-Request-Id', plan.head.requestId)
@@ -65,7 +66,7 @@ export const WHOLE_ORIGIN: ReadonlySet<string> = new Set([
 ])
 
 /** RFC 9213 and its forebears: they overrule Cache-Control in one cache or another. */
-function isCdnCacheControl(lower: string): boolean {
+export function isCdnCacheControl(lower: string): boolean {
   return lower.endsWith('cdn-cache-control') || CACHE_OVERRULES.has(lower)
 }
 
@@ -79,10 +80,13 @@ const CACHE_OVERRULES: ReadonlySet<string> = new Set([
 /** How much of a limit is left: with lines of ours there, an upstream's own would be taken for them. Its Retry-After stays. */
 export const OUR_LIMITS: ReadonlySet<string> = new Set(['ratelimit', 'ratelimit-policy'])
 
-/** What the answers to one URL may differ by: who asks, and from which origin's page. */
-function variesBy(plan: ForwardPlan): readonly string[] {
-  const byCredential = variesByCredential(plan) ? ['Cookie', 'Authorization'] : []
-  return variesByOrigin(plan.route) ? [...byCredential, 'Origin'] : byCredential
+/** The Vary of an answer, from the upstream's own: what the answers to one URL may differ by is who asks, and from which origin's page. */
+type Varying = (vary: string) => string
+
+function variesBy(plan: ForwardPlan): Varying | null {
+  const byOrigin = variesByOrigin(plan.route)
+  if (variesByCredential(plan)) return byOrigin ? BY_BOTH : BY_CREDENTIAL
+  return byOrigin ? BY_ORIGIN : null
 }
 
 /** What an answer to nobody and an answer to somebody may differ by, wherever both can have one URL. */
@@ -91,19 +95,28 @@ function variesByCredential({ route, head }: ForwardPlan): boolean {
   return (route.access.get(head.method) ?? route.access.get('*'))?.kind !== 'public'
 }
 
-function withNames(vary: readonly string[], more: readonly string[]): string {
-  const names = listMembers(vary.join(','))
-  if (names === null || names.includes('*')) return '*'
-  const present = new Set(names.map((name) => name.toLowerCase()))
-  const missing = more.filter((name) => !present.has(name.toLowerCase()))
-  return [...names, ...missing].join(', ')
+function withNames(more: readonly string[]): Varying {
+  return remembered((vary) => {
+    const names = listMembers(vary)
+    if (names === null || names.includes('*')) return '*'
+    const present = new Set(names.map((name) => name.toLowerCase()))
+    const missing = more.filter((name) => !present.has(name.toLowerCase()))
+    return [...names, ...missing].join(', ')
+  })
 }
+
+const BY_ORIGIN = withNames(['Origin'])
+const BY_CREDENTIAL = withNames(['Cookie', 'Authorization'])
+const BY_BOTH = withNames(['Cookie', 'Authorization', 'Origin'])
+
+const CONNECTION_CHARS = 'connection'.length
 
 /** Fields that the upstream's Connection nominates (RFC 9110 §7.6.1); null when it nominates none. */
 function nominatedNames(headers: HeaderList): Set<string> | null {
   let nominated: Set<string> | null = null
   for (let at = 0; at < headers.length; at += 2) {
-    if (readName(headers[at]!).lower !== 'connection') continue
+    const name = headers[at]!
+    if (name.length !== CONNECTION_CHARS || readName(name).lower !== 'connection') continue
     const value = headers[at + 1]!
     if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
     nominated ??= new Set()

@@ -8,6 +8,7 @@ import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { unsharedFault } from '../config/limits.ts'
 import { formatIssues, readPolicy } from '../config/parse.ts'
+import { unreachableFault } from '../config/tls-checks.ts'
 
 const file = process.env['POSTERN_CONFIG'] ?? 'config/gateway.yaml'
 const folder = dirname(file)
@@ -31,6 +32,11 @@ if (unshared !== null) {
   process.stderr.write(`${file}: ${unshared}\n`)
   process.exit(1)
 }
+const unreachable = unreachableFault(read.config)
+if (unreachable !== null) {
+  process.stderr.write(`${file}: ${unreachable}\n`)
+  process.exit(1)
+}
 const generated = join(import.meta.dirname, 'generated')
 mkdirSync(generated, { recursive: true })
 /** Stores, listeners and secrets belong to Node; the edge embeds none of them. */
@@ -40,6 +46,7 @@ const {
   people: _people,
   tests: _tests,
   include: _include,
+  tls: _tls,
   tokens,
   ...config
 } = read.config

@@ -7,21 +7,35 @@ export async function forward(plan: ForwardPlan, request: Request): Promise<Resp
   const headers = new Headers()
   for (let at = 0; at < plan.headers.length; at += 2) headers.append(plan.headers[at]!, plan.headers[at + 1]!)
   if (plan.head.isUpgrade) headers.set('upgrade', 'websocket')
-  const limited = plan.head.bodyBytes === -1 ? limitBody(request.body, plan.route.bodyBytesMax) : null
+  const stop = new AbortController()
+  const limited =
+    plan.head.bodyBytes === -1 ? limitBody(request.body, plan.route.bodyBytesMax, () => stop.abort()) : null
   const body = plan.head.bodyBytes === 0 ? null : (limited?.stream ?? request.body)
-  const timeout = new AbortController()
-  const timer = setTimeout(() => timeout.abort(), plan.route.timeoutMs)
+  const timer = setTimeout(() => stop.abort(), plan.route.timeouts.firstByteMs)
   try {
     const { method } = plan.head
-    const init = { method, headers, body, redirect: 'manual', signal: timeout.signal } as const
-    return await fetch(plan.origin + plan.path, init)
+    const init = { method, headers, body, redirect: 'manual', signal: stop.signal } as const
+    const response = await fetch(plan.origin + plan.path, init)
+    if (isAnswer(response, plan)) return response
+    stop.abort()
+    return new Refusal('upstream.protocol', { log: 'an answer that is none, or with more than one framing' })
   } catch (error) {
     const log = error instanceof Error ? error.message : String(error)
     if (limited?.isExceeded()) return new Refusal('body.too-large')
-    return new Refusal(timeout.signal.aborted ? 'upstream.timeout' : 'upstream.refused', { log })
+    return new Refusal(stop.signal.aborted ? 'upstream.first-byte-timeout' : 'upstream.refused', { log })
   } finally {
     clearTimeout(timer)
   }
+}
+
+/**
+ * The runtime takes an answer with a length beside a coding by the coding (RFC 9112 §6.3), and leaves a coding that it does not
+ * know in the body. Neither is passed on, nor a 101 that nobody asked for.
+ */
+function isAnswer({ status, headers }: Response, plan: ForwardPlan): boolean {
+  const coding = headers.get('transfer-encoding')
+  if (coding !== null && (coding.toLowerCase() !== 'chunked' || headers.has('content-length'))) return false
+  return status >= 200 || plan.head.isUpgrade
 }
 
 /** The upstream's field lines, its Set-Cookie lines apart from each other. */
@@ -38,16 +52,20 @@ export function toHeaders(list: HeaderList): Headers {
   return headers
 }
 
-/** Bodies without a declared length are counted as they flow; one that grows too long is never delivered as complete. */
-function limitBody(body: ReadableStream | null, bytesMax: number) {
+/**
+ * Bodies without a declared length are counted as they flow; one that grows too long is never delivered as complete. `stop` ends the
+ * whole exchange: of a stream that only breaks off the runtime would write the last chunk.
+ */
+function limitBody(body: ReadableStream | null, bytesMax: number, stop: () => void) {
   let bytes = 0
   let exceeded = false
   const counter = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, controller) {
       bytes += chunk.byteLength
       exceeded = bytes > bytesMax
-      if (exceeded) controller.error(new Error('body too large'))
-      else controller.enqueue(chunk)
+      if (!exceeded) return controller.enqueue(chunk)
+      stop()
+      return new Promise<void>(() => {})
     },
   })
   return { stream: body?.pipeThrough(counter) ?? null, isExceeded: () => exceeded }

@@ -57,6 +57,7 @@ async function serve(gateway: Gateway, request: Request, requestId: string, rece
       endedAtMs: Date.now(),
       isAborted: false,
       failure,
+      asked: null,
     }),
   )
   return response
@@ -97,6 +98,7 @@ async function build(env: Env): Promise<Gateway> {
     tokens: await tokenVerifier({ issuer: snapshot.origin, audience: snapshot.origin, keys }),
     keys: null,
     revocations: null,
+    servers: null,
     assertions: null,
     sealer: null,
     journal: {

@@ -7,7 +7,11 @@ import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { reachOf } from '../../config/network.ts'
+import { serverOrigin } from '../../config/tls-checks.ts'
+import { socketPathOf } from '../../http/authority.ts'
 import type { Config } from '../../node/config-file.ts'
+import { askServer } from '../../node/upstream/ask.ts'
+import type { Upstream } from '../../rules.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { DIALECTS, namesOf } from '../../transform/identity.ts'
 import { type Finding, good, warning, wrong } from './finding.ts'
@@ -40,19 +44,26 @@ export async function examineUpstreams(config: Config, snapshot: Snapshot): Prom
   for (const [id, upstream] of Object.entries(config.upstreams)) {
     for (const { url } of upstream.url) {
       const about = upstream.url.length === 1 ? `upstream ${id}` : `upstream ${id} (${url})`
-      findings.push(...(await examineUpstream(about, url, upstream.health ?? '/', snapshot)))
+      findings.push(...(await examineUpstream(about, id, serverOrigin(url), upstream.health?.path ?? '/', snapshot)))
     }
   }
   return findings
 }
 
-async function examineUpstream(about: string, origin: string, path: string, snapshot: Snapshot): Promise<Finding[]> {
+async function examineUpstream(
+  about: string,
+  id: string,
+  origin: string,
+  path: string,
+  snapshot: Snapshot,
+): Promise<Finding[]> {
   const user = `postern-doctor-${randomUUID()}`
   let plain: Answer
   let forged: Answer
   try {
-    plain = await get(origin + path, {})
-    forged = await get(origin + path, forgedHeaders(snapshot, user))
+    const upstream = snapshot.upstreams.get(id)!
+    plain = await ask(upstream, origin, path, {})
+    forged = await ask(upstream, origin, path, forgedHeaders(snapshot, user))
   } catch (error) {
     return [unreachable(about, origin, error)]
   }
@@ -92,7 +103,7 @@ function unreachable(about: string, origin: string, error: unknown): Finding {
     return wrong(
       about,
       `its certificate does not verify (${code})`,
-      'renew it, or add its issuer with NODE_EXTRA_CA_CERTS',
+      'renew it, or name its issuer: `tls: { ca }` for an upstream, NODE_EXTRA_CA_CERTS for everything',
     )
   }
   return wrong(
@@ -104,6 +115,7 @@ function unreachable(about: string, origin: string, error: unknown): Finding {
 
 /** Addresses beyond loopback under which the server of a loopback URL listens too; for others, the URL itself. */
 async function waysAround(origin: string): Promise<readonly string[]> {
+  if (socketPathOf(origin) !== null) return []
   const { hostname, port, protocol } = new URL(origin)
   const reach = reachOf(hostname)
   if (reach === 'anywhere') return [hostname]
@@ -167,13 +179,35 @@ function examineTransport({ origin }: Snapshot, health: Answer): Finding[] {
   if (origin.startsWith('http:')) {
     return reachOf(new URL(origin).hostname) === 'loopback'
       ? [good('TLS', 'is not needed on this machine')]
-      : [wrong('TLS', 'passwords and sessions travel in the clear', 'put TLS in front, and write an https:// origin')]
+      : [
+          wrong(
+            'TLS',
+            'passwords and sessions travel in the clear',
+            'put TLS in front or write `tls`, and write an https:// origin',
+          ),
+        ]
   }
   return [
     health.headers.has('strict-transport-security')
       ? good('TLS', 'the certificate verifies, and browsers are told to insist on it')
       : warning('TLS', 'Strict-Transport-Security does not arrive', 'let the proxy in front pass it on'),
   ]
+}
+
+/** As the gateway reaches it: by its socket, its certificates, its version of HTTP. */
+async function ask(
+  upstream: Upstream,
+  origin: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  const askedAtMs = Date.now()
+  const question = { path, headers: { ...headers, 'user-agent': 'postern-doctor' }, timeoutMs: TIMEOUT_MS }
+  const answer = await askServer(upstream, origin, { ...question, bytesMax: BODY_CHARS_MAX })
+  const fields = new Headers()
+  for (let at = 0; at < answer.headers.length; at += 2) fields.append(answer.headers[at]!, answer.headers[at + 1]!)
+  const { status, body } = answer
+  return { status, body, headers: fields, askedAtMs, answeredAtMs: Date.now() }
 }
 
 async function get(url: string, headers: Readonly<Record<string, string>>): Promise<Answer> {

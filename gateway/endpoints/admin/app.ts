@@ -103,16 +103,24 @@ export function createAdminEndpoints(deps: AdminDeps): AdminEndpoints {
   app.all('/v1/status', only('GET', 'HEAD'))
   app.get('/readyz', async (c) => {
     deps.audit.look(eventOf(c.req.raw, c.get('principal')))
-    const { stores, log, policy } = await deps.status()
+    const { stores, log, policy, load, unwellServers, isEnding } = await deps.status()
     // Redis makes things faster, never truer: without it this node is as ready as before. So it is with the policy it has, when
-    // another one was refused.
-    const isReady = stores.database === 'up' && log.isFresh
-    return json(isReady ? 200 : 503, { ready: isReady, isLogFresh: log.isFresh, stores, policy })
+    // another one was refused, and an upstream that is down is not ours to be ready.
+    const isReady = stores.database === 'up' && log.isFresh && !isEnding
+    return json(isReady ? 200 : 503, {
+      ready: isReady,
+      isLogFresh: log.isFresh,
+      isEnding,
+      load,
+      stores,
+      unwellServers,
+      policy,
+    })
   })
   app.all('/readyz', only('GET', 'HEAD'))
-  app.get('/v1/decisions/:id', (c) => {
+  app.get('/v1/decisions/:id', async (c) => {
     deps.audit.look(eventOf(c.req.raw, c.get('principal')))
-    const decision = deps.decision(c.req.param('id'))
+    const decision = await deps.decision(c.req.param('id'))
     return decision === null ? refuse(c, NO_DECISION) : text(200, 'application/json', `${decision}\n`)
   })
   app.all('/v1/decisions/:id', only('GET', 'HEAD'))

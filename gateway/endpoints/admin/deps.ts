@@ -25,7 +25,7 @@ export interface AdminDeps {
   /** Figures for operators: no name of anybody, no secret. */
   status(): Promise<AdminStatus>
   /** The `RecordedDecision` of a request as JSON; null where this node keeps none of that id. */
-  decision(requestId: string): string | null
+  decision(requestId: string): Promise<string | null>
   /** Counters and gauges in the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   nowMs(): number
@@ -44,6 +44,25 @@ export interface AdminStatus {
   /** Alone: without Redis, or while it cannot be reached. */
   readonly limits: { readonly isShared: boolean; readonly nodes: number }
   readonly stores: { readonly database: 'up' | 'down'; readonly redis: 'up' | 'down' | 'none' }
+  readonly load: LoadStatus
+  /** Servers of upstreams that get nothing now: their health checks fail, or they are left alone because they failed. */
+  readonly unwellServers: readonly {
+    readonly upstream: string
+    readonly server: string
+    readonly state: 'down' | 'ejected'
+  }[]
+  /** It was told to end. */
+  readonly isEnding: boolean
+}
+
+/** What this process works on now. */
+export interface LoadStatus {
+  readonly connections: number
+  readonly inFlight: number
+  /** How late its timers are. */
+  readonly lagMs: number
+  /** Of new requests, turned away because it falls behind. */
+  readonly shedShare: number
 }
 
 export interface PolicyStatus {

@@ -117,9 +117,34 @@ const ADVICE: Readonly<Record<ProblemCode, Advice>> = {
     means: 'The application behind the gateway answered with something that is not HTTP.',
     todo: 'Tell the people who run this site, and give them the request id of the answer.',
   },
+  'upstream-busy': {
+    means: 'The application behind the gateway has as much to do as it can take, so this request was not sent to it.',
+    todo: 'Wait as long as the Retry-After header of the answer says, then try again.',
+  },
+  'upstream-down': {
+    means: 'The application behind the gateway says of itself that it is not well, so this request was not sent to it.',
+    todo: 'Try again in a moment. If it goes on, tell the people who run this site.',
+  },
   'upstream-timeout': {
-    means: 'The application behind the gateway took longer than it may.',
+    means: 'The application behind the gateway stopped in the middle of its answer for longer than it may.',
     todo: 'Try again. A request that may not happen twice is better checked first.',
+  },
+  'upstream-connect-timeout': {
+    means:
+      'The application behind the gateway did not take the connection in time, so this request was not sent to it.',
+    todo: 'Try again in a moment. If it goes on, tell the people who run this site.',
+  },
+  'upstream-first-byte-timeout': {
+    means: 'The application behind the gateway took longer to begin its answer than it may.',
+    todo: 'Try again. A request that may not happen twice is better checked first.',
+  },
+  'upstream-total-timeout': {
+    means: 'The whole of this request took longer than it may.',
+    todo: 'Ask for less at a time. A request that may not happen twice is better checked first.',
+  },
+  unavailable: {
+    means: 'This site has as much to do as it can right now, or one of its machines is about to end. Nothing was done.',
+    todo: 'Try again in a moment: the Retry-After header of the answer says when.',
   },
   'cannot-decide': {
     means: 'The gateway could not find out whether the request may pass, so it did not let it pass.',

@@ -2,19 +2,29 @@
 
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
+import type { ServerWay } from '../tls-files.ts'
 
 export interface UpstreamTls {
   /** Empty for an address, which is no name to ask for (RFC 6066 §3). */
   readonly servername: string
   checkServerIdentity(name: string, certificate: PeerCertificate): Error | undefined
+  /** In place of the system's issuers. */
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
 }
 
-/** Null for plain HTTP. */
-export function upstreamTls({ protocol, hostname }: URL): UpstreamTls | null {
-  if (protocol !== 'https:') return null
-  const name = hostname.replace(/^\[|\]$/g, '')
+/** Null for plain HTTP, and for sockets. */
+export function upstreamTls(
+  origin: string,
+  { ca, certificate, serverName }: Omit<ServerWay, 'isHttp2'>,
+): UpstreamTls | null {
+  if (!origin.startsWith('https:')) return null
+  const name = serverName ?? new URL(origin).hostname.replace(/^\[|\]$/g, '')
   return {
     servername: isIP(name) === 0 ? name : '',
-    checkServerIdentity: (_name, certificate) => checkServerIdentity(name, certificate),
+    checkServerIdentity: (_name, peer) => checkServerIdentity(name, peer),
+    ...(ca === null ? {} : { ca }),
+    ...certificate,
   }
 }

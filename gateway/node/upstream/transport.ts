@@ -1,5 +1,6 @@
 /** One request to one server and its answer, as events: what every way of reaching an upstream keeps, and all that a relay knows. */
 
+import type { LookupFunction } from 'node:net'
 import type { HeaderList } from '../../model.ts'
 
 export interface UpstreamRequest {
@@ -11,9 +12,15 @@ export interface UpstreamRequest {
   readonly bodyBytes: number
 }
 
-/** Called in the order `onConnected`, `onInterim`*, `onHead`, `onData`*, and last exactly one of `onEnd` and `onFailure`. */
+/**
+ * Called in the order `onConnected`, `onInterim`*, `onHead`, `onData`*, and last exactly one of `onEnd` and `onFailure`. What one of
+ * these throws comes back as the failure.
+ */
 export interface UpstreamHandler {
-  /** A connection is there and not a byte has been sent: the last moment to `abort`. From here on the call takes the body. */
+  /**
+   * A connection is there and not a byte has been sent: the last moment to `abort`. From here on the call takes the body.
+   * May come before `send` has returned.
+   */
   onConnected(call: UpstreamCall): void
   /** A 1xx but for 100 and 101 (RFC 9110 §15.2). */
   onInterim(status: number, headers: HeaderList): void
@@ -38,6 +45,15 @@ export interface UpstreamCall {
   resume(): void
   /** Ends it and its connection. The handler is told nothing more. */
   abort(): void
+}
+
+export interface TransportOptions {
+  /** A connection that is not there by then is given up. */
+  readonly connectMs: number
+  /** Finds addresses of names; null for the system's. */
+  readonly lookup: LookupFunction | null
+  /** Our own client speaks HTTP/1.1 without TLS; else undici does, which tests compare it with. */
+  readonly isClientOurs: boolean
 }
 
 export interface Transport {

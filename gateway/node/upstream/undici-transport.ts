@@ -2,21 +2,27 @@
 
 import { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
+import { socketPathOf } from '../../http/authority.ts'
 import type { HeaderList } from '../../model.ts'
 import { stopped } from '../upstream-failure.ts'
+import { isFramedOnce, lengthOf } from './framing.ts'
 import type { UpstreamTls } from './tls.ts'
-import type { Transport, UpstreamCall, UpstreamHandler, UpstreamRequest } from './transport.ts'
+import type { Transport, TransportOptions, UpstreamCall, UpstreamHandler, UpstreamRequest } from './transport.ts'
 
-/** Event streams hold one each for as long as they live. */
-const CONNECTIONS_MAX = 1024
-const CONNECT_TIMEOUT_MS = 5_000
 /** Shorter than what servers keep an idle connection for (Node's own default is 5 s), so that fewer requests meet a dead one. */
 const KEEP_ALIVE_MS = 4_000
 const HEADER_BYTES_MAX = 64 * 1024
 
-export function undiciTransport(origin: string, tls: UpstreamTls | null): Transport {
-  const pool = new Pool(origin, {
-    connections: CONNECTIONS_MAX,
+export function undiciTransport(
+  origin: string,
+  tls: UpstreamTls | null,
+  { connectMs, lookup }: TransportOptions,
+): Transport {
+  const socketPath = socketPathOf(origin)
+  const pool = new Pool(socketPath === null ? origin : 'http://localhost', {
+    ...(socketPath === null ? {} : { socketPath }),
+    // As many as there are requests under way, which are counted elsewhere.
+    connections: null,
     pipelining: 1,
     allowH2: false,
     headersTimeout: 0,
@@ -24,7 +30,7 @@ export function undiciTransport(origin: string, tls: UpstreamTls | null): Transp
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
-    connect: { timeout: CONNECT_TIMEOUT_MS, ...tls },
+    connect: { timeout: connectMs, ...(lookup === null ? {} : { lookup }), ...tls },
   })
   return {
     send(request, handler) {
@@ -159,25 +165,4 @@ function flatten(raw: unknown, parsed: unknown): HeaderList {
     for (const each of Array.isArray(value) ? value : [value]) flat.push(name, each)
   }
   return flat
-}
-
-/** RFC 9112 §6.3: an answer with two lengths, or a length beside a coding, has two ends. The parser joins them; we refuse. */
-function isFramedOnce(lines: HeaderList): boolean {
-  let framings = 0
-  for (let at = 0; at < lines.length; at += 2) {
-    const name = lines[at]!
-    if (name.length !== 14 && name.length !== 17) continue
-    const lower = name.toLowerCase()
-    if (lower === 'content-length' || lower === 'transfer-encoding') framings++
-  }
-  return framings < 2
-}
-
-function lengthOf(method: string, status: number, lines: HeaderList): number {
-  if (method === 'HEAD' || status === 204 || status === 304) return 0
-  for (let at = 0; at < lines.length; at += 2) {
-    const name = lines[at]!
-    if (name.length === 14 && name.toLowerCase() === 'content-length') return Number(lines[at + 1])
-  }
-  return -1
 }

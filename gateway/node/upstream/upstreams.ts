@@ -1,56 +1,114 @@
-/** The servers behind the gateway: how each is reached, and what outlives a reload of the policy that names them. */
+/** The servers behind the gateway: which are asked, how each is reached, and what outlives a reload of the policy that names them. */
 
-import { type UpstreamTls, upstreamTls } from './tls.ts'
-import type { Transport, UpstreamCall, UpstreamHandler, UpstreamRequest } from './transport.ts'
-import { undiciTransport } from './undici-transport.ts'
+import type { LookupFunction } from 'node:net'
+import { nextServer } from '../../forward/servers.ts'
+import type { ServerChoice } from '../../ports.ts'
+import type { Upstream } from '../../rules.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import { LiveUpstream } from './live-upstream.ts'
 
-export interface Upstreams {
-  /** Asks the server of this origin, to which connections are opened on first use. */
-  send(origin: string, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall
-  /** What TLS to this origin is told; null for plain HTTP. */
-  tlsOf(origin: string): UpstreamTls | null
-  /** Closes the connections to all other origins once their requests are over. Asked for again, such an origin gets new ones. */
-  keep(origins: ReadonlySet<string>): void
+export interface Upstreams extends ServerChoice {
+  /** As it stands now. One that no policy in force names is there for as long as it is needed. */
+  of(upstream: Upstream): LiveUpstream
+  /** Another policy is in force: what is the same in it stays as it is, and what it does not name finishes what it has. */
+  follow(snapshot: Pick<Snapshot, 'upstreams' | 'admission'>): void
+  /** Of each server of the policy in force. */
+  report(): readonly UpstreamReport[]
   /** Waits for requests under way. */
   close(): Promise<void>
   /** Ends requests under way. */
   destroy(): Promise<void>
 }
 
-interface Server {
-  readonly transport: Transport
-  readonly tls: UpstreamTls | null
+export interface UpstreamReport {
+  readonly id: string
+  readonly queued: number
+  readonly retries: number
+  readonly sheds: number
+  readonly servers: readonly {
+    readonly origin: string
+    readonly state: 'up' | 'down' | 'ejected'
+    readonly underWay: number
+    readonly requests: number
+  }[]
 }
 
-export function openUpstreams(): Upstreams {
-  const servers = new Map<string, Server>()
-  /** Of origins that no policy names any more. */
-  const leaving = new Set<Transport>()
-  const serverOf = (origin: string): Server => {
-    const known = servers.get(origin)
-    if (known !== undefined) return known
-    const tls = upstreamTls(new URL(origin))
-    const server = { transport: undiciTransport(origin, tls), tls }
-    servers.set(origin, server)
-    return server
-  }
-  const all = (): Transport[] => [...[...servers.values()].map(({ transport }) => transport), ...leaving]
+export interface UpstreamsOptions {
+  /** Takes what an operator should know. */
+  readonly tell?: (note: string) => void
+  /** Finds addresses of names; absent, the system's. */
+  readonly lookup?: LookupFunction
+  /** How often it is asked whether a name means the same; absent, often enough. */
+  readonly lookMs?: number
+  /** False in tests that compare our own client with undici. */
+  readonly isClientOurs?: boolean
+}
+
+const TICK_MS = 1_000
+
+export function openUpstreams(options: UpstreamsOptions = {}): Upstreams {
+  const { tell = () => {}, lookup = null, lookMs, isClientOurs = true } = options
+  const deps = { tell, lookup, lookMs, isClientOurs, monotonicMs: () => performance.now() }
+  const live = new Map<string, LiveUpstream>()
+  /** Named by no policy any more. */
+  const leaving = new Set<LiveUpstream>()
+  const clock = setInterval(tick, TICK_MS).unref()
+
   return {
-    send: (origin, request, handler) => serverOf(origin).transport.send(request, handler),
-    tlsOf: (origin) => serverOf(origin).tls,
-    keep(origins) {
-      for (const [origin, { transport }] of servers) {
-        if (origins.has(origin)) continue
-        servers.delete(origin)
-        leaving.add(transport)
-        void transport.close().finally(() => leaving.delete(transport))
+    choose(upstream) {
+      const { length } = upstream.servers
+      const known = live.get(upstream.id)
+      // An exchange that began under another policy keeps to the servers of that one.
+      if (known?.policy !== upstream) return length === 0 ? null : nextServer(upstream)
+      return known.choose()
+    },
+    of(upstream) {
+      return live.get(upstream.id) ?? open(upstream, null)
+    },
+    follow({ upstreams, admission }) {
+      for (const [id, upstream] of live) {
+        if (upstreams.has(id)) continue
+        live.delete(id)
+        leaving.add(upstream)
+        upstream.retire()
+      }
+      for (const [id, upstream] of upstreams) {
+        const known = live.get(id)
+        if (known === undefined) open(upstream, admission.authority)
+        else known.follow(upstream, admission.authority)
       }
     },
+    report() {
+      return [...live].map(([id, { queued, retries, sheds, servers }]) => ({
+        id,
+        queued,
+        retries,
+        sheds,
+        servers: servers.map(({ origin, isDown, isEjected, underWay, requests }) => {
+          const state = isDown ? 'down' : isEjected ? 'ejected' : 'up'
+          return { origin, state, underWay, requests }
+        }),
+      }))
+    },
     async close() {
-      await Promise.all(all().map((transport) => transport.close()))
+      clearInterval(clock)
+      await Promise.all([...live.values(), ...leaving].map((upstream) => upstream.close()))
     },
     async destroy() {
-      await Promise.all(all().map((transport) => transport.destroy()))
+      clearInterval(clock)
+      await Promise.all([...live.values(), ...leaving].map((upstream) => upstream.destroy()))
     },
+  }
+
+  function open(upstream: Upstream, publicHost: string | null): LiveUpstream {
+    const opened = new LiveUpstream(upstream, deps)
+    opened.follow(upstream, publicHost)
+    live.set(upstream.id, opened)
+    return opened
+  }
+
+  function tick(): void {
+    for (const upstream of live.values()) upstream.tick()
+    for (const upstream of leaving) if (upstream.isIdle) leaving.delete(upstream)
   }
 }

@@ -119,9 +119,9 @@ async function outcomeOf(policy: TestPolicy, { method, host, path: where, as, fr
   const asked = { method, url: `http://${host}${where}`, from, atMs: NOW_MS, headers: {} }
   const { outcome, answer } = await simulate(policy.snapshot, persona, asked)
   if (outcome.kind !== 'forward') return `${Math.floor((answer?.status ?? 0) / 100)}xx`
-  const { timeoutMs, limits } = outcome.route
+  const { timeouts, limits } = outcome.route
   const texts = limits.map(({ text }) => text).sort()
-  return JSON.stringify([outcome.upstream.id, outcome.path, timeoutMs, texts, outcome.headers])
+  return JSON.stringify([outcome.upstream.id, outcome.path, timeouts, texts, outcome.headers])
 }
 
 /** In a way of its own: by text, without regard to case, as the most forgiving server would. */

@@ -3,6 +3,7 @@
  * both, so one fresh word stands for them, and a walk along the patterns of both at once meets every kind of path there is.
  */
 
+import { portOf } from '../../route/host.ts'
 import { encodeLiteral, type Pattern, parsePattern, type Segment } from '../../route/pattern.ts'
 import type { Route } from '../../rules.ts'
 import type { Snapshot } from '../../snapshot.ts'
@@ -108,10 +109,6 @@ function withoutPort(host: string, port: string): string {
 function authorityOf(host: string, { admission }: Snapshot): string {
   if (host === '') return admission.authority
   return portOf(host) === '' ? host + portOf(admission.authority) : host
-}
-
-function portOf(authority: string): string {
-  return /:\d+$/.exec(authority)?.[0] ?? ''
 }
 
 /** `books.example.com/api/*`, with `*` for every parameter: names differ between files, segments do not. */

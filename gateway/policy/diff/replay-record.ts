@@ -1,5 +1,6 @@
 /** Reads one line of the access log, believing nothing of it: a log passes through many hands. */
 
+import { parseObject } from '../../http/json.ts'
 import type { CredentialKind } from '../../model.ts'
 import type { Recorded } from './replay-decide.ts'
 
@@ -9,14 +10,8 @@ const REQUEST_ID = /^[\w.:-]{1,64}$/
 
 /** `other`: a line of the journal that is not about a request. */
 export function readRecord(line: string): Recorded | 'other' | 'garbage' {
-  let row: Record<string, unknown>
-  try {
-    const parsed: unknown = JSON.parse(line)
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return 'garbage'
-    row = parsed as Record<string, unknown>
-  } catch {
-    return 'garbage'
-  }
+  const row = parseObject(line)
+  if (row === null) return 'garbage'
   if (row.method === undefined && ['note', 'audit', 'fault', 'decision', 'proposed'].some((key) => key in row))
     return 'other'
   const { method, path, status, at } = row

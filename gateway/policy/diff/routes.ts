@@ -1,7 +1,16 @@
 /** What differs between two routes besides who may come in: where a request goes, what becomes of it on the way, and how much is allowed. */
 
 import type { HeaderList } from '../../model.ts'
-import type { CorsRules, HeaderEdits, IdentityDialect, Route, Upstream } from '../../rules.ts'
+import type {
+  CorsRules,
+  EjectionRule,
+  HeaderEdits,
+  HealthRule,
+  IdentityDialect,
+  Route,
+  Timeouts,
+  Upstream,
+} from '../../rules.ts'
 import { describeLimits, describeRewrite, durationWords } from '../describe.ts'
 
 export interface PartChange {
@@ -25,7 +34,12 @@ const PARTS: Readonly<Record<string, Describe>> = {
   limit: ({ limits }) => describeLimits(limits.toSorted((a, b) => (limitKey(a) < limitKey(b) ? -1 : 1))) || 'none',
   'limit counted over': ({ limits }) => limits.map(limitKey).sort().join(', ') || 'nothing',
   body: ({ bodyBytesMax }) => `${bodyBytesMax} bytes`,
-  timeout: ({ timeoutMs }) => durationWords(timeoutMs),
+  timeout: ({ timeouts }) => timeoutsOf(timeouts),
+  'upstream health': ({ upstream }) => (upstream?.health ? healthOf(upstream.health) : 'not asked'),
+  'upstream ejection': ({ upstream }) => (upstream?.ejection ? ejectionOf(upstream.ejection) : 'off'),
+  'upstream retries': ({ upstream }) => `${upstream?.retryPercentMax ?? 0}%`,
+  'upstream connections': ({ upstream }) => (upstream === null ? 'none' : `${upstream.connectionsMax} each`),
+  'upstream queue': ({ upstream }) => `${upstream?.queueMax ?? 0}`,
   cors: ({ cors }) => (cors === null ? 'none' : corsOf(cors)),
   'request headers': ({ requestEdits }) => editsOf(requestEdits),
   'response headers': ({ responseEdits }) => editsOf(responseEdits),
@@ -49,6 +63,22 @@ function serversOf({ servers }: Upstream): string {
   const weights = new Set(servers.map(({ weight }) => weight))
   const words = servers.map(({ origin, weight }) => (weights.size === 1 ? origin : `${origin} x${weight}`))
   return words.sort().join(', ')
+}
+
+function timeoutsOf({ connectMs, firstByteMs, idleMs, totalMs }: Timeouts): string {
+  const parts = [durationWords(idleMs), `${durationWords(connectMs)} to connect`]
+  if (firstByteMs !== idleMs) parts.push(`${durationWords(firstByteMs)} to the first byte`)
+  if (totalMs !== null) parts.push(`${durationWords(totalMs)} in all`)
+  return parts.join(', ')
+}
+
+function healthOf({ path, intervalMs, timeoutMs, healthyAfter, unhealthyAfter }: HealthRule): string {
+  const [every, within] = [durationWords(intervalMs), durationWords(timeoutMs)]
+  return `${path} every ${every} within ${within}, well after ${healthyAfter}, unwell after ${unhealthyAfter}`
+}
+
+function ejectionOf({ failures, durationMs }: EjectionRule): string {
+  return `after ${failures} failures for ${durationWords(durationMs)}`
 }
 
 function identityOf({ preset, fields }: IdentityDialect): string {

@@ -1,6 +1,7 @@
 /** What differs between two files outside their routes: each such setting speaks for every request. Never shows a secret. */
 
 import type { GatewayConfig } from '../../config/schema.ts'
+import { isObject } from '../../http/json.ts'
 import type { Snapshot } from '../../snapshot.ts'
 
 export interface SettingChange {
@@ -39,7 +40,7 @@ export function settingChanges(before: Compared, after: Compared): readonly Sett
   }
   const walk = (path: string, was: unknown, is: unknown): void => {
     if (canonical(was) === canonical(is)) return
-    if (isMap(was) && isMap(is)) {
+    if (isObject(was) && isObject(is)) {
       const keys = new Set([...Object.keys(was), ...Object.keys(is)])
       for (const key of keys)
         if (path !== '' || !ELSEWHERE.has(key)) walk(path === '' ? key : `${path}.${key}`, was[key], is[key])
@@ -67,7 +68,7 @@ const NAMES: Readonly<Record<string, (snapshot: Snapshot) => ReadonlySet<string>
 function valueWords(path: string, value: unknown): string {
   if (value === undefined) return NONE
   // A whole entry may hold a secret further down; its name says enough.
-  if (isMap(value)) return HIDDEN.test(Object.keys(value).join(' ')) || path === 'tokens' ? 'present' : shown(value)
+  if (isObject(value)) return HIDDEN.test(Object.keys(value).join(' ')) || path === 'tokens' ? 'present' : shown(value)
   return shown(value)
 }
 
@@ -80,9 +81,9 @@ function shown(value: unknown): string {
 function canonical(value: unknown, isForPeople = false): string {
   if (Array.isArray(value)) {
     const items = value.map((item) => canonical(item, isForPeople))
-    return `[${(value.some(isMap) ? items : items.sort()).join(isForPeople ? ', ' : ',')}]`
+    return `[${(value.some(isObject) ? items : items.sort()).join(isForPeople ? ', ' : ',')}]`
   }
-  if (isMap(value)) {
+  if (isObject(value)) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined)
     const parts = entries.map(([key, item]) => {
       const text = isForPeople && HIDDEN.test(key) ? '(hidden)' : canonical(item, isForPeople)
@@ -91,8 +92,4 @@ function canonical(value: unknown, isForPeople = false): string {
     return `{${parts.sort().join(isForPeople ? ', ' : ',')}}`
   }
   return isForPeople && typeof value === 'string' ? value : (JSON.stringify(value) ?? 'null')
-}
-
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,9 +1,8 @@
 /** One rule of Authelia's `access_control`: where it holds, for whom, and what of it cannot be said. */
 
 import { parseCidr } from '../../http/address.ts'
+import type { JsonObject } from '../../http/json.ts'
 import { type Expressed, patternsOf } from './regex.ts'
-
-type Json = Readonly<Record<string, unknown>>
 
 /** From the most open to the strictest. */
 export const POLICIES = ['bypass', 'one_factor', 'two_factor', 'deny'] as const
@@ -11,7 +10,7 @@ export type Policy = (typeof POLICIES)[number]
 
 export interface ConditionRule {
   /** Requirements that say for whom the rule is; null for everybody. */
-  readonly condition: Json | null
+  readonly condition: JsonObject | null
   /** For somebody, and nobody here knows for whom. */
   readonly isUnknown: boolean
 }
@@ -29,7 +28,7 @@ interface Places {
 
 const HOST = /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/
 
-export function placesOf(rule: Json, ownHost: string): Places {
+export function placesOf(rule: JsonObject, ownHost: string): Places {
   const faults: string[] = []
   const domains = listOf(rule.domain).map((domain) => domain.toLowerCase())
   const known = domains.filter((domain) => HOST.test(domain))
@@ -63,7 +62,7 @@ function resourceOf(regex: string, faults: string[]): readonly Expressed[] {
 
 /** `subject` and `networks` together. */
 export function conditionOf(
-  rule: Json,
+  rule: JsonObject,
   named: ReadonlyMap<string, readonly string[]>,
 ): ConditionRule & { readonly fault: string | null } {
   const unknown = (fault: string) => ({ condition: null, isUnknown: true, fault })

@@ -3,6 +3,7 @@
  * rules in their order ask of its paths. A condition that cannot be said is taken to hold for whom it hurts.
  */
 
+import { isObject, type JsonObject } from '../../http/json.ts'
 import { wildcardSuffix } from '../../route/host.ts'
 import { covers, type Pattern, parsePattern } from '../../route/pattern.ts'
 import { type ConditionRule, conditionOf, methodsOf, POLICIES, type Policy, placesOf } from './authelia-rules.ts'
@@ -18,8 +19,6 @@ import {
   UPSTREAM_HERE,
 } from './policy.ts'
 
-type Json = Readonly<Record<string, unknown>>
-
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const ACCESS: Readonly<Record<Policy, ImportedAccess>> = {
   bypass: 'public',
@@ -29,8 +28,8 @@ const ACCESS: Readonly<Record<Policy, ImportedAccess>> = {
 }
 
 export function importAuthelia(document: unknown, target: ImportTarget): Imported {
-  const control = isMap(document) && isMap(document.access_control) ? document.access_control : document
-  if (!isMap(control) || !Array.isArray(control.rules)) {
+  const control = isObject(document) && isObject(document.access_control) ? document.access_control : document
+  if (!isObject(control) || !Array.isArray(control.rules)) {
     throw new ImportError('There is no `access_control` with `rules` in it.')
   }
   const losses: Loss[] = []
@@ -111,7 +110,7 @@ function readRule(
   losses: Loss[],
 ): Rule {
   const name = `rule ${at + 1}`
-  if (!isMap(rule)) throw new ImportError(`${name} is not a map.`)
+  if (!isObject(rule)) throw new ImportError(`${name} is not a map.`)
   const policy = policyOf(rule.policy)
   if (policy === null) throw new ImportError(`${name} has no policy: expected ${POLICIES.join(', ')}.`)
   const { hosts, places, widePlaces, faults } = placesOf(rule, new URL(origin).host)
@@ -162,7 +161,7 @@ function accessOf(
   losses: Loss[],
 ): ImportedAccess {
   let floor: Policy = 'bypass'
-  const members: { readonly policy: Policy; readonly condition: Json }[] = []
+  const members: { readonly policy: Policy; readonly condition: JsonObject }[] = []
   let last = fallback
   for (const rule of rules) {
     const reach = reachOf(rule, pattern, own)
@@ -199,12 +198,12 @@ function accessOf(
     return people.length === 0 ? 'deny' : people.length === 1 ? people[0]! : { any: people }
   }
   if (last === 'bypass') return 'public'
-  const rest: Json = last === 'two_factor' ? { mfa: true } : { with: ['session', 'token'] }
+  const rest: JsonObject = last === 'two_factor' ? { mfa: true } : { with: ['session', 'token'] }
   return people.length === 0 ? ACCESS[last] : { any: [...people, rest] }
 }
 
 /** Null for one that asks nobody who they are. */
-function wayIn(policy: Policy, condition: Json): Json | null {
+function wayIn(policy: Policy, condition: JsonObject): JsonObject | null {
   if (policy === 'bypass') return null
   return policy === 'two_factor' ? { ...condition, mfa: true } : condition
 }
@@ -238,17 +237,13 @@ function policyOf(value: unknown): Policy | null {
 }
 
 /** Networks by name: of older files within `access_control`, of newer ones under `definitions`. */
-function networksOf(document: unknown, control: Json): ReadonlyMap<string, readonly string[]> {
+function networksOf(document: unknown, control: JsonObject): ReadonlyMap<string, readonly string[]> {
   const named = new Map<string, readonly string[]>()
   for (const entry of Array.isArray(control.networks) ? control.networks : []) {
-    if (isMap(entry) && typeof entry.name === 'string') named.set(entry.name, [entry.networks].flat().map(String))
+    if (isObject(entry) && typeof entry.name === 'string') named.set(entry.name, [entry.networks].flat().map(String))
   }
-  const definitions = isMap(document) && isMap(document.definitions) ? document.definitions.network : null
-  if (isMap(definitions))
+  const definitions = isObject(document) && isObject(document.definitions) ? document.definitions.network : null
+  if (isObject(definitions))
     for (const [name, list] of Object.entries(definitions)) named.set(name, [list].flat().map(String))
   return named
-}
-
-function isMap(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

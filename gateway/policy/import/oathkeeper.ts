@@ -1,5 +1,6 @@
 /** Ory Oathkeeper: access rules. Each rule is a line; what its pipeline asks beyond who the caller is cannot be carried. */
 
+import { isObject, type JsonObject } from '../../http/json.ts'
 import { covers, parsePattern } from '../../route/pattern.ts'
 import { bothOf } from './overlaps.ts'
 import {
@@ -14,7 +15,6 @@ import {
 } from './policy.ts'
 import { type Expressed, patternsOf } from './regex.ts'
 
-type Json = Readonly<Record<string, unknown>>
 type Lose = (what: string) => void
 
 const CREDENTIALS: Readonly<Record<string, 'session' | 'token'>> = {
@@ -34,7 +34,7 @@ export function importOathkeeper(document: unknown, target: ImportTarget): Impor
   const claims: Claim[] = []
   const origin = target.origin ?? HERE
   for (const [at, rule] of rules.entries()) {
-    if (!isMap(rule)) throw new ImportError(`Rule ${at + 1} is not a map.`)
+    if (!isObject(rule)) throw new ImportError(`Rule ${at + 1} is not a map.`)
     const where = typeof rule.id === 'string' ? rule.id : `rule ${at + 1}`
     const lose: Lose = (what) => losses.push({ where, what, instead: 'denied' })
     const patterns = placesOf(rule.match, origin)
@@ -54,7 +54,7 @@ export function importOathkeeper(document: unknown, target: ImportTarget): Impor
       })
     }
     const listed =
-      isMap(rule.match) && Array.isArray(rule.match.methods) ? (rule.match.methods as readonly unknown[]) : []
+      isObject(rule.match) && Array.isArray(rule.match.methods) ? (rule.match.methods as readonly unknown[]) : []
     const methods = listed.map(String).filter((method) => /^(?!CONNECT$|TRACE$)[A-Z-]+$/.test(method))
     if (methods.length === 0) {
       losses.push({ where, what: 'it names no method', instead: 'left out, so denied' })
@@ -139,15 +139,15 @@ function joined(a: ImportedRoute, b: ImportedRoute, methods: readonly string[], 
   return bothOf(a, b)
 }
 
-function accessOf(rule: Json, lose: Lose): ImportedAccess {
-  const authorizer = isMap(rule.authorizer) ? rule.authorizer.handler : null
+function accessOf(rule: JsonObject, lose: Lose): ImportedAccess {
+  const authorizer = isObject(rule.authorizer) ? rule.authorizer.handler : null
   if (authorizer === 'deny') return 'deny'
   if (authorizer !== 'allow') {
     lose(`the authorizer ${JSON.stringify(authorizer ?? 'none')}`)
     return 'deny'
   }
-  const handlers = Array.isArray(rule.authenticators) ? rule.authenticators.filter(isMap) : []
-  const known: Json[] = []
+  const handlers = Array.isArray(rule.authenticators) ? rule.authenticators.filter(isObject) : []
+  const known: JsonObject[] = []
   let isOpen = false
   for (const { handler, config } of handlers) {
     const name = String(handler)
@@ -168,14 +168,14 @@ function accessOf(rule: Json, lose: Lose): ImportedAccess {
 }
 
 /** All are needed; a list would mean any one. */
-function scopesOf(config: unknown, kind: string, lose: Lose): Json {
-  if (!isMap(config)) return {}
+function scopesOf(config: unknown, kind: string, lose: Lose): JsonObject {
+  if (!isObject(config)) return {}
   const scopes = Array.isArray(config.required_scope) ? config.required_scope.map(String) : []
   if (config.trusted_issuers !== undefined || config.target_audience !== undefined || config.jwks_urls !== undefined) {
     lose('whose tokens it takes: name the issuers under `tokens`; until then only the gateway’s own count')
   }
   if (kind === 'session') return {}
-  return scopes.reduceRight<Json>(
+  return scopes.reduceRight<JsonObject>(
     (rest, scope) => (Object.keys(rest).length === 0 ? { scope } : { scope, any: [rest] }),
     {},
   )
@@ -183,7 +183,7 @@ function scopesOf(config: unknown, kind: string, lose: Lose): Json {
 
 /** `https://host/path/<.*>`: what stands in `<` and `>` is a regular expression. */
 function placesOf(match: unknown, origin: string): readonly Expressed[] | null {
-  if (!isMap(match) || typeof match.url !== 'string') return null
+  if (!isObject(match) || typeof match.url !== 'string') return null
   const parts = /^(?:https?|<https?\|https?>|<\^?\(?https?\|https?\)?>):\/\/([^/<>]+)(\/.*)?$/.exec(match.url)
   if (parts === null) return null
   const [, host = '', path = '/'] = parts
@@ -200,15 +200,16 @@ function placesOf(match: unknown, origin: string): readonly Expressed[] | null {
 }
 
 function upstreamOf(config: unknown, upstreams: Record<string, unknown>, target: ImportTarget) {
-  const text = isMap(config) && typeof config.url === 'string' ? config.url : (target.upstream ?? UPSTREAM_HERE)
+  const text = isObject(config) && typeof config.url === 'string' ? config.url : (target.upstream ?? UPSTREAM_HERE)
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) return null
-  const host = isMap(config) && config.preserve_host === true ? 'public' : 'upstream'
+  const host = isObject(config) && config.preserve_host === true ? 'public' : 'upstream'
   const entry = { url: target.upstream ?? url.origin, host }
   const known = Object.entries(upstreams).find(([, other]) => JSON.stringify(other) === JSON.stringify(entry))?.[0]
   const name = known ?? `app${Object.keys(upstreams).length === 0 ? '' : Object.keys(upstreams).length + 1}`
   upstreams[name] = entry
-  const strip = isMap(config) && typeof config.strip_path === 'string' ? config.strip_path.replace(/^\/?|\/$/g, '') : ''
+  const strip =
+    isObject(config) && typeof config.strip_path === 'string' ? config.strip_path.replace(/^\/?|\/$/g, '') : ''
   const path = url.pathname.replace(/\/$/, '')
   return {
     name,
@@ -217,9 +218,5 @@ function upstreamOf(config: unknown, upstreams: Record<string, unknown>, target:
 }
 
 function namesOf(handlers: unknown): readonly string[] {
-  return Array.isArray(handlers) ? handlers.filter(isMap).map(({ handler }) => String(handler)) : []
-}
-
-function isMap(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return Array.isArray(handlers) ? handlers.filter(isObject).map(({ handler }) => String(handler)) : []
 }

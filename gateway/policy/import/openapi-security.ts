@@ -1,9 +1,9 @@
 /** OpenAPI's `security`: alternatives, each of schemes that are needed together. What cannot be asked for is never let in. */
 
+import type { JsonObject } from '../../http/json.ts'
 import type { ImportedAccess } from './policy.ts'
 
-type Json = Readonly<Record<string, unknown>>
-export type SecuritySchemes = Readonly<Record<string, Json>>
+export type SecuritySchemes = Readonly<Record<string, JsonObject>>
 
 /** One alternative, in our words. */
 interface Alternative {
@@ -27,7 +27,7 @@ export function securityAccess(
   if (security.length === 0) return 'public'
   let isOptional = false
   const alternatives: Alternative[] = []
-  for (const one of security as readonly Json[]) {
+  for (const one of security as readonly JsonObject[]) {
     const names = Object.keys(one)
     if (names.length === 0) isOptional = true
     else {
@@ -45,7 +45,7 @@ export function securityAccess(
 
 /** Why not, in words, where it cannot be asked for. */
 function alternativeOf(
-  one: Json,
+  one: JsonObject,
   schemes: SecuritySchemes,
   isKeyHeader: (name: string) => boolean,
 ): Alternative | string {
@@ -68,7 +68,7 @@ function alternativeOf(
 }
 
 function schemeOf(
-  scheme: Json,
+  scheme: JsonObject,
   names: readonly string[],
   isKeyHeader: (name: string) => boolean,
 ): Alternative | string {
@@ -97,7 +97,10 @@ function requirementOf(alternatives: readonly Alternative[]): ImportedAccess {
 }
 
 /** A list would mean any one of them, so each further one is an alternative without another. */
-function factsOf({ scopes, roles }: Alternative): Json {
+function factsOf({ scopes, roles }: Alternative): JsonObject {
   const facts = [...scopes.map((scope) => ({ scope })), ...roles.map((role) => ({ role }))]
-  return facts.reduceRight<Json>((rest, fact) => (Object.keys(rest).length === 0 ? fact : { ...fact, any: [rest] }), {})
+  return facts.reduceRight<JsonObject>(
+    (rest, fact) => (Object.keys(rest).length === 0 ? fact : { ...fact, any: [rest] }),
+    {},
+  )
 }

@@ -1,5 +1,6 @@
 /** OpenAPI 3.0 and 3.1: paths and their `security` become routes and access. The document comes with its references resolved. */
 
+import { isObject, type JsonObject } from '../../http/json.ts'
 import { parsePattern } from '../../route/pattern.ts'
 import { type SecuritySchemes, securityAccess } from './openapi-security.ts'
 import { bothOf } from './overlaps.ts'
@@ -15,15 +16,8 @@ import {
   UPSTREAM_HERE,
 } from './policy.ts'
 
-/** Any part of a document, before somebody looked at it. */
-export type Json = Readonly<Record<string, unknown>>
-
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'] as const
 const OWN = { scheme: 'http', authority: 'localhost' } as const
-
-export function isMap(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
 
 /** References that lead out of the document: nothing is fetched for an import (SECURITY rule 34). */
 export function outerReferences(document: unknown): readonly string[] {
@@ -42,12 +36,12 @@ export function outerReferences(document: unknown): readonly string[] {
 }
 
 export function importOpenApi(document: unknown, target: ImportTarget): Imported {
-  if (!isMap(document) || typeof document.openapi !== 'string' || !/^3\.[01]\./.test(document.openapi)) {
+  if (!isObject(document) || typeof document.openapi !== 'string' || !/^3\.[01]\./.test(document.openapi)) {
     throw new ImportError('This is not OpenAPI 3.0 or 3.1: convert the document first.')
   }
   const losses: Loss[] = []
-  const components = isMap(document.components) ? document.components : {}
-  const schemes = (isMap(components.securitySchemes) ? components.securitySchemes : {}) as SecuritySchemes
+  const components = isObject(document.components) ? document.components : {}
+  const schemes = (isObject(components.securitySchemes) ? components.securitySchemes : {}) as SecuritySchemes
   const base = basePathOf(document.servers, losses)
   const routes = new Map<string, ImportedRoute>()
   const tests: ImportedTest[] = []
@@ -59,13 +53,13 @@ export function importOpenApi(document: unknown, target: ImportTarget): Imported
     return keyHeader.toLowerCase() === name.toLowerCase()
   }
 
-  for (const [path, item] of Object.entries(isMap(document.paths) ? document.paths : {})) {
-    if (!isMap(item)) continue
+  for (const [path, item] of Object.entries(isObject(document.paths) ? document.paths : {})) {
+    if (!isObject(item)) continue
     const { pattern, fault, sample } = patternOf(base + path)
     const access = new Map<string, ImportedAccess>()
     for (const name of METHODS) {
       const operation = item[name]
-      if (!isMap(operation)) continue
+      if (!isObject(operation)) continue
       const method = name.toUpperCase()
       const where = `${method} ${path}`
       const lose = (what: string): void => {
@@ -95,7 +89,7 @@ export function importOpenApi(document: unknown, target: ImportTarget): Imported
     shapes.set(shape, twin ?? pattern)
     routes.set(twin ?? pattern, twin === undefined ? route : merged(routes.get(twin)!, route))
   }
-  const title = isMap(document.info) && typeof document.info.title === 'string' ? document.info.title : 'an API'
+  const title = isObject(document.info) && typeof document.info.title === 'string' ? document.info.title : 'an API'
   const tokens = tokensOf(schemes, document.servers, title, losses)
   return {
     title: `${title}, from OpenAPI ${document.openapi}`,
@@ -192,11 +186,11 @@ function nameOf(text: string, taken: ReadonlySet<string>): string {
 
 /** The path of the first server: clients go on asking for it, and the upstream goes on seeing it. */
 function basePathOf(servers: unknown, losses: Loss[]): string {
-  if (!Array.isArray(servers) || !isMap(servers[0]) || typeof servers[0].url !== 'string') return ''
+  if (!Array.isArray(servers) || !isObject(servers[0]) || typeof servers[0].url !== 'string') return ''
   const [{ url: text, variables }] = servers as [{ url: string; variables?: unknown }]
   const url = text.replace(/\{([^{}]+)\}/g, (whole: string, name: string) => {
-    const variable = isMap(variables) ? variables[name] : null
-    return isMap(variable) && typeof variable.default === 'string' ? variable.default : whole
+    const variable = isObject(variables) ? variables[name] : null
+    return isObject(variable) && typeof variable.default === 'string' ? variable.default : whole
   })
   const path = URL.parse(url, HERE)?.pathname.replace(/\/$/, '') ?? ''
   if (servers.length > 1) {
@@ -210,7 +204,7 @@ function basePathOf(servers: unknown, losses: Loss[]): string {
 }
 
 /** Discovery names its issuer by where it stands (OpenID Connect Discovery §4). Other schemes do not say who issues their tokens. */
-function tokensOf(schemes: SecuritySchemes, servers: unknown, title: string, losses: Loss[]): Json {
+function tokensOf(schemes: SecuritySchemes, servers: unknown, title: string, losses: Loss[]): JsonObject {
   const tokens: Record<string, unknown> = {}
   for (const [name, scheme] of Object.entries(schemes)) {
     const where = `securitySchemes.${name}`
@@ -228,7 +222,7 @@ function tokensOf(schemes: SecuritySchemes, servers: unknown, title: string, los
       })
       continue
     }
-    const server = Array.isArray(servers) && isMap(servers[0]) ? String(servers[0].url) : ''
+    const server = Array.isArray(servers) && isObject(servers[0]) ? String(servers[0].url) : ''
     const audience = /^https?:\/\/[^\s{}]+$/.test(server) ? server : title
     tokens[key] = { issuer, audience }
     losses.push({

@@ -1,5 +1,7 @@
 /** What an import makes: routes, what it could not carry, and both as the text of a policy file. Unknown means `deny`. */
 
+import { isObject } from '../../http/json.ts'
+
 /** `deny`, `public`, `optional`, `login`, or requirements, as the file writes them. */
 export type ImportedAccess = string | { readonly [key: string]: unknown }
 
@@ -102,7 +104,7 @@ function httpsLines(origin: string): readonly string[] {
 }
 
 function block(name: string, value: unknown): readonly string[] {
-  if (!isMap(value)) return [`${name}: ${flow(value)}`]
+  if (!isObject(value)) return [`${name}: ${flow(value)}`]
   const entries = Object.entries(value)
   if (entries.length === 0) return [`${name}: {}`]
   return [`${name}:`, ...entries.map(([key, item]) => `  ${scalar(key)}: ${flow(item)}`)]
@@ -121,7 +123,7 @@ function routeLines(pattern: string, { to, access, more, comment }: ImportedRout
 function brokenUp(route: Readonly<Record<string, unknown>>): readonly string[] {
   return Object.entries(route).flatMap(([key, item]) => {
     const line = `    ${scalar(key)}: ${flow(item)}`
-    if (line.length <= LINE_CHARS_MAX || !isMap(item)) return [line]
+    if (line.length <= LINE_CHARS_MAX || !isObject(item)) return [line]
     return [`    ${scalar(key)}:`, ...Object.entries(item).map(([name, one]) => `      ${scalar(name)}: ${flow(one)}`)]
   })
 }
@@ -129,7 +131,7 @@ function brokenUp(route: Readonly<Record<string, unknown>>): readonly string[] {
 /** One line of YAML. */
 function flow(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(flow).join(', ')}]`
-  if (isMap(value)) {
+  if (isObject(value)) {
     const entries = Object.entries(value)
     return entries.length === 0
       ? '{}'
@@ -149,8 +151,4 @@ function commentOf(text: string): string {
     .replaceAll('’', "'")
     .replace(/[^\x20-\x7e]+/g, ' ')
     .slice(0, 1000)
-}
-
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -5,7 +5,7 @@
 
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Database } from '../../ports.ts'
 
 /** The driver waits on the event loop's own thread, so it waits briefly; our own writes wait outside it. */
@@ -21,7 +21,8 @@ export async function openSqlite(dataDir: string): Promise<Database> {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     for (const file of [path, lockPath]) createPrivate(file)
-    const writes = connect(path, BUSY_TIMEOUT_MS, connections)
+    const writes = new LateTransactions(path, { timeout: BUSY_TIMEOUT_MS })
+    connections.push(writes)
     // Full: what has been acknowledged as revoked outlives a loss of power too.
     writes.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
     const lookups = connect(path, BUSY_TIMEOUT_MS, connections)
@@ -54,6 +55,34 @@ export async function openSqlite(dataDir: string): Promise<Database> {
     throw new Error(`The database ${path} cannot be opened: ${reason}. Mend or move the file, or name another folder.`)
   }
 }
+
+/**
+ * A transaction here begins with its first write, and takes the lock with it. One that began with a read would keep what it saw
+ * then, and could only fail when it came to write and another process had written meanwhile: an account is made around the
+ * hash of its password, which takes its time. So each statement sees what is committed by then, as in Postgres.
+ */
+class LateTransactions extends DatabaseSync {
+  #isDue = false
+
+  override prepare(sql: string): StatementSync {
+    if (sql === 'begin') {
+      this.#isDue = true
+      return super.prepare(NOTHING)
+    }
+    if (!this.#isDue) return super.prepare(sql)
+    if (READ.test(sql)) return super.prepare(sql)
+    if (sql === 'commit' || sql === 'rollback') {
+      this.#isDue = false
+      return super.prepare(NOTHING)
+    }
+    super.exec('begin immediate')
+    this.#isDue = false
+    return super.prepare(sql)
+  }
+}
+
+const READ = /^\s*select\b/i
+const NOTHING = 'select 1 where false'
 
 /** SQLite gives its journal files the mode of the database file, so the mode is right from the first byte. */
 function createPrivate(path: string): void {

@@ -73,6 +73,8 @@ function placesOf(max: number, nodes: number): number {
 /** The one untouched for longest goes first, and it is the likeliest to hold nothing any more. */
 function memoryRates(keysMax: number) {
   const numbers = new Map<string, number>()
+  /** The key that stands last, and need not be moved there. */
+  let newest: string | null = null
 
   /** Touches it, refused or not, so the first key is always the stalest. */
   function freeAtMs(key: string, rule: RateRule, nowMs: number): number {
@@ -82,7 +84,8 @@ function memoryRates(keysMax: number) {
   }
 
   function keep(key: string, number: number): void {
-    numbers.delete(key)
+    if (key !== newest) numbers.delete(key)
+    newest = key
     numbers.set(key, number)
     if (numbers.size > keysMax) numbers.delete(numbers.keys().next().value!)
   }

@@ -5,6 +5,7 @@
  */
 
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { isObject } from '../../http/json.ts'
 
 export interface Exchange {
   readonly title: string
@@ -165,10 +166,6 @@ function compareArray(expected: unknown[], actual: unknown[], at: string, captur
     })
     if (!isThere) found.push(`${at} holds no ${JSON.stringify(element)}: ${JSON.stringify(actual).slice(0, 1500)}`)
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Compares whole texts, and keeps what new placeholders stood for. */

@@ -1,6 +1,6 @@
 /**
- * How long after the acknowledgment of a revocation any node still serves the credential: asked of every node without a
- * pause, from before the revocation until each has refused, while other credentials keep the nodes busy.
+ * How long after the acknowledgment of a revocation any node still serves the credential: asked of every node again and
+ * again, from before the revocation until each has refused, while other credentials keep the nodes busy.
  */
 
 import type { Fleet, Node } from '../support/fleet.ts'
@@ -30,7 +30,7 @@ interface Watched {
 const PATH = '/api/whoami'
 const REFUSED_WITHIN_MS = 15_000
 
-export async function measureRevocation(fleet: Fleet, subject: Subject): Promise<Measured> {
+export async function measureRevocation(fleet: Fleet, subject: Subject, pauseMs = 0): Promise<Measured> {
   let isWarm = 0
   let acknowledgedAtMs = Number.POSITIVE_INFINITY
   const warm = Promise.withResolvers<void>()
@@ -47,6 +47,7 @@ export async function measureRevocation(fleet: Fleet, subject: Subject): Promise
       if (isFirst && ++isWarm === fleet.nodes.length) warm.resolve()
       if (sentAtMs - acknowledgedAtMs > REFUSED_WITHIN_MS)
         throw new Error(`a revoked ${subject.kind} is served for ever`)
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
   const watched = fleet.nodes.map(watch)

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { AuthSettings } from '../../identity-provider/auth.ts'
+import { hashing } from '../../identity-provider/hashing.ts'
 import {
   type IdentityOptions,
   type LoginSettings,
@@ -82,6 +83,7 @@ export const AUTH_SETTINGS: AuthSettings = {
   signInLimit: LOGIN.signInLimit,
   signUpLimit: LOGIN.signUpLimit,
   counters: memoryCounters(10),
+  hashing: hashing(1),
   nowMs: () => Date.now(),
   log: () => {},
 }

@@ -30,6 +30,7 @@ beforeAll(async () => {
     tokens: await tokenVerifier({ issuer: ORIGIN, audience: ORIGIN, keys: jwks }),
     keys: null,
     revocations: null,
+    servers: null,
     assertions: null,
     sealer: null,
     journal: { record: () => {}, fault: () => {} },

@@ -17,6 +17,7 @@ import { openUpstreams } from '../../node/upstream/upstreams.ts'
 import { recheck } from '../../pipeline.ts'
 import type { Ports } from '../../ports.ts'
 import { memoryCounters } from '../../stores/memory/counters.ts'
+import { noPressure } from '../support/pressure.ts'
 import { principalOf } from '../support/principal.ts'
 import { parseAnswer, rawClient } from '../support/raw.ts'
 import { type ScriptedRevocations, scriptedRevocations } from '../support/revocations.ts'
@@ -86,16 +87,13 @@ beforeEach(async () => {
         if (found === undefined) return new Refusal('token.revoked')
         if (found instanceof Refusal) return found
         const names = [`subject:${found.subject}`, `session:${found.sessionId}`]
-        return {
-          principal: found,
-          proofs: [{ sequence: log.sequence, names, issuedAtMs: 10 }],
-          rate: null,
-          setCookies: [],
-        }
+        const proofs = [{ sequence: log.sequence, names, issuedAtMs: 10 }]
+        return { principal: found, proofs, rate: null, setCookies: [] }
       },
     },
     keys: null,
     revocations: log,
+    servers: null,
     assertions: null,
     sealer: null,
     journal: { record: (record) => void records.push(record), fault: (_id, error) => void faults.push(error) },
@@ -117,6 +115,7 @@ beforeEach(async () => {
     sweep: relaySweep(),
     upgraded: openSockets(),
     exchanges,
+    ...noPressure(),
   }
   gateway.sweep.add(exchanges)
   server = createGatewayServer({ current: gateway })
@@ -127,7 +126,7 @@ beforeEach(async () => {
 afterEach(async () => {
   gateway.sweep.stop()
   server.closeAllConnections()
-  await closeServer(server, gateway.upgraded)
+  await closeServer(server, gateway.upgraded, null, 1000)
   await gateway.upstreams.destroy()
   expect(faults).toEqual([])
   await until(() => gateway.exchanges.size === 0, 'no exchange is kept')

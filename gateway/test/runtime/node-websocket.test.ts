@@ -152,7 +152,7 @@ test('[FR-017] nothing of a client’s frames reaches an upstream that never acc
   client.send(Buffer.concat([Buffer.from(handshake('/faults/never')), FRAME]))
   const answer = parseAnswer(await client.closed())
   expect(answer.status).toBe(504)
-  expect(JSON.parse(answer.body).code).toBe('upstream-timeout')
+  expect(JSON.parse(answer.body).code).toBe('upstream-first-byte-timeout')
   expect(received().endsWith('\r\n\r\n')).toBe(true)
 })
 

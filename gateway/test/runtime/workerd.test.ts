@@ -1,4 +1,4 @@
-/** The scenario table in workerd: the built Worker, a policy compiled for it, and a real upstream. */
+/** The scenario table and the table of HTTP in workerd: the built Worker, a policy compiled for it, and real upstreams. */
 
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type RawUpstream, startRawUpstream } from '../scenario/http/raw-upstream.ts'
+import { type HttpRuntime, runHttpRows } from '../scenario/http/run.ts'
+import { withWire } from '../scenario/http/table.ts'
 import { mintPeople } from '../scenario/people.ts'
 import { type Exchange, type Observed, type Runtime, runScenarios, startEcho } from '../scenario/run.ts'
 import { SCENARIO_POLICY } from '../scenario/table.ts'
@@ -15,13 +18,17 @@ const ORIGIN = 'http://books.test'
 const folder = mkdtempSync(join(tmpdir(), 'postern-worker-'))
 let echo: Awaited<ReturnType<typeof startEcho>>
 let miniflare: Miniflare
+let wire: RawUpstream
 let runtime: Runtime
+let httpRuntime: HttpRuntime
 
 beforeAll(async () => {
   echo = await startEcho()
+  wire = await startRawUpstream()
   const { people, jwks } = await mintPeople(ORIGIN)
   const policy = join(folder, 'gateway.yaml')
-  writeFileSync(policy, SCENARIO_POLICY.replace('UPSTREAM', echo.url).replace('ORIGIN', ORIGIN))
+  const text = withWire(SCENARIO_POLICY).replace('WIRE', wire.url)
+  writeFileSync(policy, text.replace('UPSTREAM', echo.url).replace('ORIGIN', ORIGIN))
   const env = {
     ...process.env,
     POSTERN_CONFIG: policy,
@@ -48,11 +55,14 @@ beforeAll(async () => {
   )
   const { port } = await miniflare.ready
   runtime = { people, send: (exchange) => send(Number(port), exchange) }
+  const { token } = people.reader
+  httpRuntime = { url: `http://127.0.0.1:${port}`, origin: ORIGIN, token, upstream: wire }
 }, 60_000)
 
 afterAll(async () => {
   await miniflare?.dispose()
   echo?.server.close()
+  wire?.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -81,6 +91,7 @@ async function send(port: number, exchange: Exchange): Promise<Observed> {
 }
 
 runScenarios('workerd', () => runtime)
+runHttpRows('workerd', () => httpRuntime)
 
 test('[FR-026] workerd: two Authorization fields are refused, joined or not', async () => {
   const { reader } = runtime.people

@@ -5,11 +5,10 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Agent, request } from 'undici'
+import { command, MAIN } from './command.ts'
 import { freePort } from './ports.ts'
 
-const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
 const START_MS_MAX = 30_000
 export const SECRET = `${'f'.repeat(22)}0123456789abcdefghijk+`
 
@@ -39,6 +38,8 @@ export interface Node {
   send(method: string, path: string, headers?: Readonly<Record<string, string>>, body?: object | null): Promise<Answer>
   admin(method: string, path: string, key: string, body?: object | null): Promise<Answer>
   signal(signal: NodeJS.Signals): void
+  /** Sends the signal and waits for the exit. */
+  end(signal: NodeJS.Signals): Promise<{ readonly code: number | null }>
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>
   start(): Promise<void>
@@ -50,7 +51,7 @@ export interface Fleet {
   /** Where the embedded database lies, when it is used. */
   readonly dataDir: string
   /** The command, against the same stores. Rejects when it fails. */
-  command(args: readonly string[], input?: string): Promise<string>
+  command(args: readonly string[], input?: string, how?: typeof command): Promise<string>
   close(): Promise<void>
 }
 
@@ -66,7 +67,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     origin,
     nodes,
     dataDir: join(folder, 'data'),
-    command: (args, input = '') => run([...args, '--config', fileOf(0), '--data', join(folder, 'data')], input),
+    command: (args, input = '', how = command) =>
+      run([...args, '--config', fileOf(0), '--data', join(folder, 'data')], input, how),
     async close() {
       await Promise.all(nodes.map((each) => each.kill()))
       await agent.destroy()
@@ -111,6 +113,11 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       send: (method, path, headers = {}, body = null) => send(url + path, method, { host, ...headers }, body),
       admin: (method, path, key, body = null) => send(adminUrl + path, method, { 'x-api-key': key }, body),
       signal: (signal) => void child!.kill(signal),
+      async end(signal) {
+        const exit = once(child!, 'close')
+        child!.kill(signal)
+        return { code: (await exit)[0] as number | null }
+      },
       async kill() {
         if (child === null || child.exitCode !== null || child.signalCode !== null) return
         const exit = once(child, 'exit')
@@ -164,16 +171,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     }
   }
 
-  async function run(args: readonly string[], input: string): Promise<string> {
-    const child = spawn(process.execPath, [MAIN, ...args], { env: environment(0), stdio: ['pipe', 'pipe', 'pipe'] })
-    let out = ''
-    let err = ''
-    child.stdout.on('data', (chunk) => (out += chunk))
-    child.stderr.on('data', (chunk) => (err += chunk))
-    child.stdin.end(input)
-    const [code] = await once(child, 'exit')
-    if (code !== 0) throw new Error(`postern ${args.join(' ')} failed: ${err}${out}`)
-    return out
+  async function run(args: readonly string[], input: string, how: typeof command): Promise<string> {
+    const { status, stdout, stderr } = await how(args, { env: environment(0), input })
+    if (status !== 0) throw new Error(`postern ${args.join(' ')} failed: ${stderr}${stdout}`)
+    return stdout
   }
 }
 

@@ -103,8 +103,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
         heard.add(look)
         look()
       }),
-    async close() {
-      await gateway.close()
+    async close(how) {
+      await gateway.close(how)
       removeData()
     },
   }

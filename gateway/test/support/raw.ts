@@ -41,7 +41,7 @@ export async function rawClient(url: string): Promise<RawClient> {
     wake()
   })
   socket.on('error', (error) => {
-    wasReset = 'code' in error && error.code === 'ECONNRESET'
+    wasReset ||= 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
   })
   const end = () => {
     isClosed = true

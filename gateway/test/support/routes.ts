@@ -29,7 +29,7 @@ export function aRoute(text: string, more: Partial<Route> = {}): Route {
     limits: [],
     cors: null,
     bodyBytesMax: 1,
-    timeoutMs: 1,
+    timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1, totalMs: null },
     allowRequestHeaders: new Set(),
     allowResponseHeaders: new Set(),
     requestEdits: null,
@@ -48,6 +48,12 @@ export function anUpstream(more: Partial<Upstream> = {}): Upstream {
     isAsserted: false,
     isPathExact: false,
     host: 'public',
+    health: null,
+    ejection: null,
+    retryPercentMax: 20,
+    connectionsMax: 1024,
+    queueMax: 1024,
+    connectMs: 1,
     ...more,
   }
 }

@@ -1,0 +1,73 @@
+/**
+ * TLS towards clients: node:https with its strict HTTP/1.1, and HTTP/2 on connections that agree to it (ALPN, RFC 7301). Other
+ * protocols than these two are refused in the handshake, so that no other server's traffic is taken for ours.
+ */
+
+import { X509Certificate } from 'node:crypto'
+import type { ServerOptions } from 'node:http'
+import { Server } from 'node:https'
+import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import { type Http2Sessions, http2Sessions, type ServeHttp2 } from './http2-sessions.ts'
+import { isFor, type ServerTls } from './tls-files.ts'
+
+/** From the first byte to the last of the handshake. */
+const HANDSHAKE_TIMEOUT_MS = 10_000
+
+export class SecureServer extends Server {
+  readonly #sessions: Http2Sessions
+  #named: readonly { readonly leaf: X509Certificate; readonly context: SecureContext }[] = []
+
+  constructor(options: ServerOptions, tls: ServerTls, serveHttp2: ServeHttp2) {
+    super({
+      ...options,
+      ...contextOf(tls, 0),
+      ALPNProtocols: tls.isHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      SNICallback: (name, done) => done(null, this.#contextFor(name)),
+    })
+    this.#sessions = http2Sessions(serveHttp2)
+    this.#named = namedContexts(tls)
+    const [serveHttp1] = this.listeners('secureConnection') as ((socket: TLSSocket) => void)[]
+    this.removeAllListeners('secureConnection')
+    this.on('secureConnection', (socket) => {
+      if (socket.alpnProtocol === 'h2') this.#sessions.accept(socket)
+      else serveHttp1!.call(this, socket)
+    })
+  }
+
+  /** From the next handshake on these certificates are shown. */
+  replace(tls: ServerTls): void {
+    this.#named = namedContexts(tls)
+    this.setSecureContext(contextOf(tls, 0))
+  }
+
+  /** Connections of HTTP/2 are told to end, and do so with their last stream. */
+  endSessions(): void {
+    this.#sessions.close()
+  }
+
+  override closeIdleConnections(): void {
+    super.closeIdleConnections()
+    this.endSessions()
+  }
+
+  override closeAllConnections(): void {
+    super.closeAllConnections()
+    this.#sessions.destroy()
+  }
+
+  #contextFor(name: string): SecureContext | undefined {
+    return this.#named.find(({ leaf }) => isFor(leaf, name))?.context
+  }
+}
+
+function contextOf({ certificates, minVersion }: ServerTls, at: number) {
+  return { ...certificates[at]!, minVersion }
+}
+
+function namedContexts(tls: ServerTls) {
+  return tls.certificates.map(({ cert }, at) => ({
+    leaf: new X509Certificate(cert),
+    context: createSecureContext(contextOf(tls, at)),
+  }))
+}
