@@ -25,7 +25,17 @@ export interface Exchange {
 }
 
 export function openExchange(gateway: Gateway, requestId: string, receivedAtMs: number): Exchange {
-  return { gateway, requestId, receivedAtMs, outcome: null, failure: null, asked: null, place: null, isRecorded: false, started: null }
+  return {
+    gateway,
+    requestId,
+    receivedAtMs,
+    outcome: null,
+    failure: null,
+    asked: null,
+    place: null,
+    isRecorded: false,
+    started: null,
+  }
 }
 
 /** A log that moves on faster than we can decide is one that we cannot follow. */

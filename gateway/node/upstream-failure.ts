@@ -92,7 +92,9 @@ export function isTriedElsewhere(error: unknown): boolean {
 
 /** undici gives its parser's errors no code of their own, and calls a 1xx it did not expect a bad response or a bad upgrade. */
 function isProtocolError(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'HTTPParserError' || /^bad (?:response|upgrade)$/.test(error.message))
+  return (
+    error instanceof Error && (error.name === 'HTTPParserError' || /^bad (?:response|upgrade)$/.test(error.message))
+  )
 }
 
 function logOf(error: unknown): string {

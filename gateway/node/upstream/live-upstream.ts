@@ -120,11 +120,13 @@ export class LiveUpstream {
   }
 
   /**
-   * Where a failed request may be sent once more: another server that is up, or the same again where only the connection had
-   * grown old. Null when there is none, or when there have been too many tries lately.
+   * Where a failed request may be sent once more: another server that is up, else one that is left alone, else the same again
+   * where only the connection had grown old. Null when there is none, or when there have been too many tries lately.
    */
   retryAt(failed: readonly string[], isStale: boolean): string | null {
-    const others = this.#servers.filter((server) => server.isUp && !failed.includes(server.origin))
+    const untried = this.#servers.filter((server) => !server.isDown && !failed.includes(server.origin))
+    const up = untried.filter((server) => !server.isEjected)
+    const others = up.length > 0 ? up : untried
     const last = failed.at(-1)!
     const origin = leastLoadedOfTwo(others, Math.random)?.origin ?? (isStale ? last : null)
     if (origin === null || !this.#budget.take(this.#policy.retryPercentMax, this.#requests())) return null
