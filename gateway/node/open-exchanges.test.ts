@@ -47,6 +47,7 @@ function setUp() {
     const { principal, proofs } = resting(subject, log.sequence, more)
     const plan = (isNobody ? { principal: null, proofs: [] } : { principal, proofs }) as unknown as ForwardPlan
     const exchange: Opened = {
+      openSeat: -1,
       plan,
       snapshot,
       cutBy: null,

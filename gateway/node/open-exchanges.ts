@@ -12,8 +12,11 @@ import { REASONS } from '../problem/catalogue.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { nameIndex } from './name-index.ts'
 import type { Sweepable } from './relay-sweep.ts'
+import { Seats } from './seats.ts'
 
 export interface OpenExchange {
+  /** Kept by `OpenExchanges`; -1 at first. */
+  openSeat: number
   readonly plan: ForwardPlan
   /** What it was decided by. */
   readonly snapshot: Snapshot
@@ -101,8 +104,8 @@ const STALE = Object.freeze(new Refusal('revocation.stale'))
 export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   const { revocations, maxStalenessMs, nowMs, monotonicMs, fault } = deps
   /** Added since the last sweep, and between that one and the one before it. */
-  let young = new Set<OpenExchange>()
-  let older = new Set<OpenExchange>()
+  let young = new Seats<'openSeat', OpenExchange>('openSeat')
+  let older = new Seats<'openSeat', OpenExchange>('openSeat')
   const held = new Map<OpenExchange, Held>()
   const byName = nameIndex<Held>()
   const doubted = new Set<Held>()
@@ -122,10 +125,11 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   let cutsInTurn = 0
   let isCatchingUp = false
   let isHolding = false
-  const all = (): OpenExchange[] => [...young, ...older, ...held.keys()]
+  const all = (): OpenExchange[] => [...young.list(), ...older.list(), ...held.keys()]
   const unsubscribe = revocations?.subscribe(onBatch) ?? (() => {})
 
   return {
+    sweepSeat: -1,
     isCurrent({ proofs }) {
       if (proofs.length === 0 || revocations === null) return true
       return revocations.isFresh() && !isDead(proofs)
@@ -202,10 +206,8 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   /** Those indexed under the names, and every short one: they are few, and hardly ever is one concerned. */
   function onBatch(names: RevokedNames): void {
     for (const exchanges of [young, older]) {
-      for (const exchange of exchanges) {
-        if (!isDead(exchange.plan.proofs)) continue
-        exchanges.delete(exchange)
-        hold(exchange)
+      for (const exchange of exchanges.list()) {
+        if (isDead(exchange.plan.proofs) && exchanges.delete(exchange)) hold(exchange)
       }
     }
     if (names === null) for (const entry of held.values()) settle(entry)
@@ -225,7 +227,7 @@ export function openExchanges(deps: OpenExchangesDeps): OpenExchanges {
   function holdOlder(): void {
     let left = HOLDS_PER_TURN
     isHolding = true
-    for (const exchange of older) {
+    for (let exchange = older.last(); exchange !== undefined; exchange = older.last()) {
       if (left-- === 0) return void setImmediate(holdOlder)
       older.delete(exchange)
       hold(exchange)

@@ -36,6 +36,8 @@ const INTERIMS_MAX = 8
 const NONE: readonly string[] = Object.freeze([])
 
 export class Relay implements UpstreamHandler, BodyOwner, Sweepable, OpenExchange, Asker {
+  sweepSeat = -1
+  openSeat = -1
   readonly plan: ForwardPlan
   readonly snapshot: Snapshot
   readonly #exchange: Exchange

@@ -87,6 +87,7 @@ async function refuse(exchange: Exchange, socket: Socket, refusal: Refusal): Pro
 
 /** One allowed upgrade, from the plan to the end of both sockets. */
 class Upgrade implements OpenExchange, Asker {
+  openSeat = -1
   readonly plan: ForwardPlan
   readonly snapshot: Snapshot
   readonly #exchange: Exchange
