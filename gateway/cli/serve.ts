@@ -4,9 +4,9 @@ import { availableParallelism } from 'node:os'
 import { loadPolicy, type PolicyFile, readPolicyFile } from '../node/config-file.ts'
 import { jsonJournal, type NodeJournal, terminalJournal } from '../node/journal.ts'
 import type { RunningGateway } from '../node/main.ts'
+import { supervise } from '../node/processes/supervisor.ts'
+import { isWorker, type WorkerPost, workerPost } from '../node/processes/worker-post.ts'
 import { closeOnCrash, closeOnSignal } from '../node/shutdown.ts'
-import { supervise } from '../node/supervisor.ts'
-import { isWorker, type WorkerPost, workerPost } from '../node/worker-post.ts'
 import { configFile, portOverride } from './settings.ts'
 
 export interface ServeOptions {

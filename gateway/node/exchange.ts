@@ -4,7 +4,7 @@ import { type ForwardPlan, type Outcome, type RawHead, Refusal, type Refused } f
 import { decide, record } from '../pipeline.ts'
 import type { Counters } from '../ports.ts'
 import type { Gateway } from './gateway.ts'
-import type { Place } from './pressure.ts'
+import type { Place } from './pressure/pressure.ts'
 
 export interface Exchange {
   /** As it was when the exchange began: a reload in between concerns the next one. */

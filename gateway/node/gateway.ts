@@ -5,7 +5,7 @@ import type { Snapshot } from '../snapshot.ts'
 import type { Ending } from './ending.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { OpenSockets } from './open-sockets.ts'
-import type { Pressure } from './pressure.ts'
+import type { Pressure } from './pressure/pressure.ts'
 import type { RelaySweep } from './relay-sweep.ts'
 import type { Upstreams } from './upstream/upstreams.ts'
 

@@ -4,8 +4,8 @@ import { type Aggregator, AggregatorRegistry, Counter, Gauge, Histogram, Registr
 import type { ProposalCounts } from '../endpoints/admin/deps.ts'
 import type { AccessRecord } from '../model.ts'
 import type { Config } from './config-file.ts'
-import type { Peers } from './peers.ts'
-import type { Pressure } from './pressure.ts'
+import type { Pressure } from './pressure/pressure.ts'
+import type { Peers } from './processes/peers.ts'
 import { measureUpstreams } from './upstream/upstream-metrics.ts'
 import type { UpstreamReport } from './upstream/upstreams.ts'
 

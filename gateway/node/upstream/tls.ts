@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
-import type { ServerWay } from '../tls-files.ts'
+import type { ServerWay } from '../http2/tls-files.ts'
 
 export interface UpstreamTls {
   /** Empty for an address, which is no name to ask for (RFC 6066 §3). */

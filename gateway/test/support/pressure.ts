@@ -1,7 +1,7 @@
 /** A process that takes whatever comes and is not told to end, for tests of something else. */
 
 import { type Ending, ending } from '../../node/ending.ts'
-import { openPressure, type Pressure } from '../../node/pressure.ts'
+import { openPressure, type Pressure } from '../../node/pressure/pressure.ts'
 
 export function noPressure(): { readonly pressure: Pressure; readonly ending: Ending } {
   const none = Number.POSITIVE_INFINITY

@@ -4,9 +4,9 @@
  */
 
 import cluster, { type Worker } from 'node:cluster'
-import type { JsonJournal } from './journal.ts'
+import type { JsonJournal } from '../journal.ts'
+import { ECHO_MS } from '../shutdown.ts'
 import type { FromWorker, ToWorker } from './peers.ts'
-import { ECHO_MS } from './shutdown.ts'
 import { passLines } from './worker-lines.ts'
 
 export interface SupervisorOptions {

@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { type Issue, issueAt, type Path, type Places, type Trouble } from '../config/issues.ts'
-import type { GatewayConfig } from '../config/schema.ts'
+import { type Issue, issueAt, type Path, type Places, type Trouble } from '../../config/issues.ts'
+import type { GatewayConfig } from '../../config/schema.ts'
 
 /** What stands in the files, as PEM. */
 export interface Certificate {

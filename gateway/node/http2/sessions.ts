@@ -6,7 +6,7 @@
 
 import { constants, createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import { Http2Request, Http2Response, headOf } from './http2-exchange.ts'
+import { Http2Request, Http2Response, headOf } from './exchange.ts'
 
 export interface Http2Sessions {
   /** Takes a connection on which `h2` was agreed. */

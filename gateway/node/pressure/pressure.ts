@@ -3,13 +3,13 @@
  * address, and a share of all when it falls behind. A request costs an addition and a look into a map.
  */
 
-import { clientAddressOf, peerOf } from '../admit/client-address.ts'
-import { networkOf } from '../limit/address.ts'
-import { Refusal } from '../model.ts'
-import type { AdmissionRules } from '../snapshot.ts'
-import type { Config } from './config-file.ts'
+import { clientAddressOf, peerOf } from '../../admit/client-address.ts'
+import { networkOf } from '../../limit/address.ts'
+import { Refusal } from '../../model.ts'
+import type { AdmissionRules } from '../../snapshot.ts'
+import type { Config } from '../config-file.ts'
+import type { InboundRequest } from '../inbound.ts'
 import type { ConnectionCounts } from './connection-caps.ts'
-import type { InboundRequest } from './inbound.ts'
 import type { Lag } from './lag.ts'
 
 export interface PressureLimits {

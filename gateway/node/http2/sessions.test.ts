@@ -3,9 +3,9 @@
 import { type ClientHttp2Session, connect } from 'node:http2'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { until } from '../test/support/until.ts'
-import type { Http2Response } from './http2-exchange.ts'
-import { type Http2Sessions, http2Sessions } from './http2-sessions.ts'
+import { until } from '../../test/support/until.ts'
+import type { Http2Response } from './exchange.ts'
+import { type Http2Sessions, http2Sessions } from './sessions.ts'
 
 let server: Server
 let sessions: Http2Sessions

@@ -7,7 +7,7 @@ import { X509Certificate } from 'node:crypto'
 import type { ServerOptions } from 'node:http'
 import { Server } from 'node:https'
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
-import { type Http2Sessions, http2Sessions, type ServeHttp2 } from './http2-sessions.ts'
+import { type Http2Sessions, http2Sessions, type ServeHttp2 } from './sessions.ts'
 import { isFor, type ServerTls } from './tls-files.ts'
 
 /** From the first byte to the last of the handshake. */

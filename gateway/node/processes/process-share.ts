@@ -1,7 +1,7 @@
 /** Limits where several processes of one node count by themselves: each admits its part, as nodes do without Redis (SECURITY rule 32). */
 
-import { shareOf } from '../limit/rate.ts'
-import type { Counters, LocalCounters } from '../ports.ts'
+import { shareOf } from '../../limit/rate.ts'
+import type { Counters, LocalCounters } from '../../ports.ts'
 
 export function processShare(memory: LocalCounters, processes: number): Counters {
   return {

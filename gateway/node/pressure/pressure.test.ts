@@ -3,9 +3,9 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startTestGateway, type TestGateway } from '../test/support/gateway.ts'
-import { parseAnswer, type RawClient, rawClient } from '../test/support/raw.ts'
-import { until } from '../test/support/until.ts'
+import { startTestGateway, type TestGateway } from '../../test/support/gateway.ts'
+import { parseAnswer, type RawClient, rawClient } from '../../test/support/raw.ts'
+import { until } from '../../test/support/until.ts'
 
 /** Requests that the upstream has and does not answer yet. */
 const held: ServerResponse[] = []

@@ -5,7 +5,7 @@
 
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import type { Hashing } from '../identity-provider/hashing.ts'
+import type { Hashing } from '../../identity-provider/hashing.ts'
 import type { HashQuestion } from './hash-thread.ts'
 
 export interface HashThreads extends Hashing {

@@ -4,8 +4,8 @@
  */
 
 import type { Server, Socket } from 'node:net'
-import { peerOf } from '../admit/client-address.ts'
-import { networkOf } from '../limit/address.ts'
+import { peerOf } from '../../admit/client-address.ts'
+import { networkOf } from '../../limit/address.ts'
 
 export interface ConnectionLimits {
   readonly connectionsMax: number

@@ -3,8 +3,8 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { rawClient } from '../test/support/raw.ts'
-import { until } from '../test/support/until.ts'
+import { rawClient } from '../../test/support/raw.ts'
+import { until } from '../../test/support/until.ts'
 import { capConnections } from './connection-caps.ts'
 
 const LIMITS = { connectionsMax: 100, perAddressMax: 100, isTrusted: () => false }

@@ -3,7 +3,7 @@
  * What crosses is figures, recorded decisions and sealed entries of the log; never a credential.
  */
 
-import type { Carrier } from '../ports.ts'
+import type { Carrier } from '../../ports.ts'
 
 /** `revoked`: entries of the log, which whoever is asked has taken when they answer. */
 export type Question = 'metrics' | 'proposals' | 'decision' | 'revoked'

@@ -5,7 +5,7 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { InboundRequest, InboundResponse } from './inbound.ts'
+import type { InboundRequest, InboundResponse } from '../inbound.ts'
 
 const TORN = new Error('the answer is incomplete')
 
