@@ -6,6 +6,8 @@
 /** Timers that are late by more than this, again and again for so long, mean more work than there is time for. */
 export const LAG_MS_MAX = 250
 export const LASTING_MS = 2_000
+/** A machine that slept, and then slept again, was late for long but not often. */
+export const LATE_SAMPLES_MIN = 4
 const SAMPLE_MS = 100
 const GROWTH_PER_MS = 0.2 / 1000
 const SHRINKAGE_PER_MS = 0.4 / 1000
@@ -25,7 +27,8 @@ export class LagGauge {
   lagMs = 0
   shedShare = 0
   #sampledAtMs: number
-  #lateSinceMs: number | null = null
+  #lateSinceMs = 0
+  #lateSamples = 0
 
   constructor(nowMs: number) {
     this.#sampledAtMs = nowMs
@@ -35,9 +38,9 @@ export class LagGauge {
     const elapsedMs = nowMs - this.#sampledAtMs
     this.#sampledAtMs = nowMs
     this.lagMs = Math.max(0, elapsedMs - SAMPLE_MS)
-    if (this.lagMs <= LAG_MS_MAX) this.#lateSinceMs = null
-    else this.#lateSinceMs ??= nowMs
-    const isLasting = this.#lateSinceMs !== null && nowMs - this.#lateSinceMs >= LASTING_MS
+    if (this.lagMs <= LAG_MS_MAX) this.#lateSamples = 0
+    else if (this.#lateSamples++ === 0) this.#lateSinceMs = nowMs
+    const isLasting = this.#lateSamples >= LATE_SAMPLES_MIN && nowMs - this.#lateSinceMs >= LASTING_MS
     const change = elapsedMs * (isLasting ? GROWTH_PER_MS : -SHRINKAGE_PER_MS)
     this.shedShare = Math.min(SHARE_MAX, Math.max(0, this.shedShare + change))
   }
