@@ -39,9 +39,19 @@ interface Current {
   readonly response: ServerResponse
 }
 
+const CURRENT = Symbol('current')
+
+/** Kept on the socket itself: each request asks, and a WeakMap has the collector look at every entry. */
+interface Carrier extends Duplex {
+  [CURRENT]?: Current
+}
+
+function currentOf(socket: Duplex): Current | undefined {
+  return (socket as Carrier)[CURRENT]
+}
+
 /** Speaks TLS, and then HTTP/2 too, where there is something to show. */
 export function createGatewayServer(source: GatewaySource, tls: ServerTls | null = null): Server {
-  const busy = new WeakMap<Duplex, Current>()
   const declined = new WeakSet<IncomingMessage>()
   /** Answers on a socket that had others before them. */
   const queued = new WeakMap<Duplex, Set<ServerResponse>>()
@@ -60,7 +70,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     requireHostHeader: false,
     shouldUpgradeCallback(request) {
       // While another answer is due on this connection, a 101 would be taken for it.
-      if (isWebSocketUpgrade(request) && !isAnswerDue(busy.get(request.socket))) return true
+      if (isWebSocketUpgrade(request) && !isAnswerDue(currentOf(request.socket))) return true
       declined.add(request)
       return false
     },
@@ -79,8 +89,8 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
 
   const become = (current: Current) => {
     const { socket } = current.request
-    if (isAnswerDue(busy.get(socket))) lineUp(current.response, socket)
-    busy.set(socket, current)
+    if (isAnswerDue(currentOf(socket))) lineUp(current.response, socket)
+    ;(socket as Carrier)[CURRENT] = current
   }
   const lineUp = (response: ServerResponse, socket: Socket) => {
     const line = queued.get(socket) ?? new Set()
@@ -88,7 +98,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     response.once('close', () => line.delete(response))
   }
   const serve = (request: IncomingMessage, response: ServerResponse, isContinueAsked: boolean) => {
-    const before = busy.get(request.socket)
+    const before = currentOf(request.socket)
     if (before !== undefined) {
       // Behind an answer that is the last one nothing is taken for a request (RFC 9112 §9.6), nor read: it would only pile up.
       if (!before.response.shouldKeepAlive) return stopReading(request.socket, () => true)
@@ -121,7 +131,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
       waiting.set(socket, waiting.get(socket)! - 1)
       if (socket.destroyed) return
       serve(request, response, isContinueAsked)
-      if (waiting.get(socket) === 0 && busy.get(socket)!.response.shouldKeepAlive) socket.resume()
+      if (waiting.get(socket) === 0 && currentOf(socket)!.response.shouldKeepAlive) socket.resume()
     })
   }
   const refuseRequest = (refusal: Refusal, request: IncomingMessage, response: ServerResponse) => {
@@ -135,15 +145,15 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   server.on('checkExpectation', (request, response) => refuseRequest(EXPECT_UNKNOWN, request, response))
   server.on('upgrade', (request, socket, head) => void handleUpgrade(source.current, request, socket as Socket, head))
   server.on('connect', (_request, socket) => {
-    if (!isAnswerDue(busy.get(socket))) return void refuseSocket(source, socket, METHOD_REFUSED)
+    if (!isAnswerDue(currentOf(socket))) return void refuseSocket(source, socket, METHOD_REFUSED)
     // Node has let go of this connection, and tells those that wait on it nothing any more.
     for (const response of queued.get(socket) ?? []) response.destroy()
     socket.destroy()
   })
-  server.on('clientError', (error, socket) => onClientError(source, busy.get(socket), error, socket))
+  server.on('clientError', (error, socket) => onClientError(source, currentOf(socket), error, socket))
   source.current.ending.onBegin(() => {
     for (const socket of open) {
-      const response = busy.get(socket)?.response
+      const response = currentOf(socket)?.response
       if (response?.headersSent === false) response.shouldKeepAlive = false
     }
     if (server instanceof SecureServer) server.endSessions()

@@ -14,6 +14,18 @@ export interface Ending {
   readonly asked: { readonly server: string; readonly tries: number } | null
 }
 
+let lastMs = Number.NaN
+let lastIso = ''
+
+/** Many requests come in one millisecond. */
+function isoOf(atMs: number): string {
+  if (atMs !== lastMs) {
+    lastIso = new Date(atMs).toISOString()
+    lastMs = atMs
+  }
+  return lastIso
+}
+
 /** `receivedAtMs` stands in for the head of a request that could not be read. */
 export function accessRecord(
   policy: string,
@@ -28,7 +40,7 @@ export function accessRecord(
   const refusal = outcome.kind === 'refuse' ? outcome.refusal : null
   const written: AccessRecord = {
     requestId: outcome.kind === 'refuse' ? outcome.requestId : outcome.head.requestId,
-    at: new Date(receivedAtMs).toISOString(),
+    at: isoOf(receivedAtMs),
     durationMs: Math.max(0, ending.endedAtMs - receivedAtMs),
     method: head?.method ?? '-',
     path: head?.target.path ?? '-',

@@ -50,6 +50,9 @@ const GONE = Object.freeze(new Refusal('head.malformed', { log: 'the client was 
 /** Balancers ask these to find out whether to send more; an answer of no would be about the wrong thing. */
 const HEALTH: ReadonlySet<string> = new Set(['/_postern/healthz', '/_postern/readyz'])
 
+/** Remembered, whether they have requests under way or not. */
+const NETWORKS_MAX = 4096
+
 const UNDERSCORE = 0x5f
 
 /** One of `workers` processes has its part of what the node may do. */
@@ -70,6 +73,12 @@ export function openPressure(initial: PressureLimits, lag: Lag | null): Pressure
   const byNetwork = new Map<string, Place>()
   let limits = initial
   let inFlightCount = 0
+  let networksMax = NETWORKS_MAX
+  /** Not one by one: a map that each request adds to and takes from is rebuilt all the time. */
+  const forgetIdle = () => {
+    for (const [network, { count }] of byNetwork) if (count === 0) byNetwork.delete(network)
+    networksMax = Math.max(NETWORKS_MAX, 2 * byNetwork.size)
+  }
   return {
     get limits() {
       return limits
@@ -96,7 +105,7 @@ export function openPressure(initial: PressureLimits, lag: Lag | null): Pressure
     leave(place) {
       inFlightCount--
       place.count--
-      if (place.count === 0) byNetwork.delete(place.network)
+      if (place.count === 0 && byNetwork.size > networksMax) forgetIdle()
     },
     get inFlightCount() {
       return inFlightCount
