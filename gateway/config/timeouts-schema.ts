@@ -26,5 +26,3 @@ export const Timeouts = z.strictObject({
       examples: ['10m'],
     }),
 })
-
-export type TimeoutsConfig = z.output<typeof Timeouts>

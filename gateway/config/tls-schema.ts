@@ -37,8 +37,6 @@ export const Tls = z.strictObject({
     }),
 })
 
-export type TlsConfig = z.output<typeof Tls>
-
 export const UpstreamTls = z
   .strictObject({
     ca: PemFile.optional().meta({
@@ -64,5 +62,3 @@ export const UpstreamTls = z
   .refine((tls) => (tls.certificate === undefined) === (tls.key === undefined), {
     error: '`certificate` and `key` belong together: write both, or neither',
   })
-
-export type UpstreamTlsConfig = z.output<typeof UpstreamTls>
