@@ -97,23 +97,25 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     queued.set(socket, line.add(response))
     response.once('close', () => line.delete(response))
   }
-  const serve = (request: IncomingMessage, response: ServerResponse, isContinueAsked: boolean) => {
+  /** In its turn: what an earlier request leads to may be that this one is not served at all. */
+  const serve = (request: IncomingMessage, response: ServerResponse, how: 'plain' | 'continue' | 'unknown-expect') => {
     const before = currentOf(request.socket)
     if (before !== undefined) {
       // Behind an answer that is the last one nothing is taken for a request (RFC 9112 §9.6), nor read: it would only pile up.
       if (!before.response.shouldKeepAlive) return stopReading(request.socket, () => true)
       // One that is not decided yet may turn out to be the last.
       const { outcome, started } = before.exchange
-      if (outcome === null && started !== null) return serveAfter(started, request, response, isContinueAsked)
+      if (outcome === null && started !== null) return serveAfter(started, request, response, how)
     }
     if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') {
       response.shouldKeepAlive = false
       return refuseRequest(VERSION_REFUSED, request, response)
     }
+    if (how === 'unknown-expect') return refuseRequest(EXPECT_UNKNOWN, request, response)
     // The parser drops what came in one piece with such a head, so what follows on this connection begins anywhere.
     if (declined.has(request)) response.shouldKeepAlive = false
     if (source.current.ending.isBegun) response.shouldKeepAlive = false
-    const exchange = handle(source.current, request, response, isContinueAsked)
+    const exchange = handle(source.current, request, response, how === 'continue')
     become({ exchange, request, response })
   }
   /** Nothing more is read meanwhile. */
@@ -121,7 +123,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     started: Promise<void>,
     request: IncomingMessage,
     response: ServerResponse,
-    isContinueAsked: boolean,
+    how: Parameters<typeof serve>[2],
   ) => {
     const { socket } = request
     const count = waiting.get(socket) ?? 0
@@ -130,7 +132,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     void started.then(() => {
       waiting.set(socket, waiting.get(socket)! - 1)
       if (socket.destroyed) return
-      serve(request, response, isContinueAsked)
+      serve(request, response, how)
       if (waiting.get(socket) === 0 && currentOf(socket)!.response.shouldKeepAlive) socket.resume()
     })
   }
@@ -140,9 +142,9 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     answerFailure(exchange, refusal, request, response)
     become({ exchange, request, response })
   }
-  server.on('request', (request, response) => serve(request, response, false))
-  server.on('checkContinue', (request, response) => serve(request, response, true))
-  server.on('checkExpectation', (request, response) => refuseRequest(EXPECT_UNKNOWN, request, response))
+  server.on('request', (request, response) => serve(request, response, 'plain'))
+  server.on('checkContinue', (request, response) => serve(request, response, 'continue'))
+  server.on('checkExpectation', (request, response) => serve(request, response, 'unknown-expect'))
   server.on('upgrade', (request, socket, head) => void handleUpgrade(source.current, request, socket as Socket, head))
   server.on('connect', (_request, socket) => {
     if (!isAnswerDue(currentOf(socket))) return void refuseSocket(source, socket, METHOD_REFUSED)

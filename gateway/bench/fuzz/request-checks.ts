@@ -228,8 +228,13 @@ function otherReading({ bytes, message }: Heard): string[] {
 function isCarried(known: Known, lower: string, given: string, value: string): boolean {
   if (given === value) return true
   return (
-    lower === 'cookie' && given.includes(known.cookieName) && value.split('; ').every((pair) => given.includes(pair))
+    lower === 'cookie' && given.includes(familyOf(known)) && value.split('; ').every((pair) => given.includes(pair))
   )
+}
+
+/** What the names of all our cookies begin with: each of them is taken out. */
+function familyOf({ cookieName }: Known): string {
+  return cookieName.slice(0, cookieName.indexOf('.') + 1)
 }
 
 function isForbidden({ cookieName }: Known, lower: string, value: string): boolean {

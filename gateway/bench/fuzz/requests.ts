@@ -256,7 +256,11 @@ async function converse(
     received += chunk.toString('latin1')
     reader.read(chunk)
   })
-  socket.on('error', () => {})
+  // A reset says of an answer without a length that it is not whole.
+  let isReset = false
+  socket.on('error', () => {
+    isReset = true
+  })
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   const over = () => {
     isClosedByGateway ||= !socket.writableEnded
@@ -273,7 +277,7 @@ async function converse(
   if (finals >= whole && !isDoubtful) end()
   await closed
   clearTimeout(timer)
-  reader.end()
+  if (!isReset) reader.end()
   const answers = reader.messages.filter(({ status }) => status >= 200)
   reader.close()
   return {

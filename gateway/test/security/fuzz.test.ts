@@ -64,6 +64,13 @@ describe('found once', () => {
       `PUT /public/plain\r\n${HOST}Transfer-Encoding: gzip\r\n\r\n`,
       [400],
     ],
+    [
+      'an expectation that nobody knows is refused in its turn, and what stood before it is answered',
+      `HEAD /api/auth/nothing HTTP/1.1\r\n${HOST}\r\nGET /public/plain HTTP/1.1\r\n${HOST}\r\n` +
+        `OPTIONS /public/plain HTTP/1.1\r\n${HOST}Expect: 200-ok\r\n\r\nPUT /public/plain HTTP/1.1\r\n ${HOST}\r\n`,
+      null,
+    ],
+    ['a torn answer to HTTP/1.0 is a reset', `GET /public/cut-chunks HTTP/1.0\r\n${HOST}\r\n`, null],
     ['a request line without a version is no request', `GET /public/plain\r\n${HOST}\r\n`, [400]],
     ['a request line that says HTTP/0.9 is none', `GET /public/plain HTTP/0.9\r\n${HOST}\r\n`, [400]],
     ['a request line that says HTTP/2.0 is none', `GET /public/plain HTTP/2.0\r\n${HOST}\r\n`, [400]],

@@ -86,6 +86,10 @@ function readFraming(head: ResponseHead, isOld: boolean): Fault | null {
           if (lists(value, 'close')) head.isKeptAlive = false
         } else if (isNamed(name, 'keep-alive')) head.keepAliveMs = keepAliveMsOf(value)
         break
+      // No name of a standard, but llhttp takes it for the other.
+      case 16:
+        if (isNamed(name, 'proxy-connection') && lists(value, 'close')) head.isKeptAlive = false
+        break
       case 14:
         if (!isNamed(name, 'content-length')) break
         framings++

@@ -149,6 +149,7 @@ const refused: readonly (readonly [title: string, bytes: string])[] = [
   ['a switch of protocols', 'HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'],
   ['an interim answer with a body', 'HTTP/1.1 103 E\r\nContent-Length: 4\r\n\r\nabcd'],
   ['an interim answer that closes', 'HTTP/1.1 103 E\r\nConnection: close\r\n\r\n'],
+  ['an interim answer that closes in old words', 'HTTP/1.1 100\r\nProxy-Connection: close\r\n\r\n'],
   ['interim answers without end', 'HTTP/1.1 103 E\r\n\r\n'.repeat(33)],
   ['a bare LF', 'HTTP/1.1 200 OK\nContent-Length: 0\n\n'],
   ['a bare LF in a field', `${OK}X: a\nY: b\r\n\r\n`],
