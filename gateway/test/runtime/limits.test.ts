@@ -271,6 +271,7 @@ test('[FR-042] Redis gone: a node counts its share and says so, or refuses what 
   let isStopped = false
   try {
     await until(async () => (await direct.zcard('postern:nodes')) === 3)
+    await until(() => nodes[0]!.limits().nodes > 1)
     await redis.stop()
     isStopped = true
     let passed = 0
