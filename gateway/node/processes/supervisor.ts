@@ -1,5 +1,5 @@
 /**
- * The process that watches over `workers`: it accepts connections and hands them out in turn, starts again what ends, passes
+ * The process that watches over `workers`: it holds the socket on which they all accept, starts again what ends, passes
  * signals on, and carries questions between the workers. It decides nothing and holds no secret of its own.
  */
 
@@ -39,8 +39,8 @@ export async function supervise({ count, exec, args, journal }: SupervisorOption
   let failures = 0
   let hasServed = false
   let endingSinceMs: number | null = null
-  // Round robin: the system's own choice among sockets that wait gives most connections to few.
-  cluster.schedulingPolicy = cluster.SCHED_RR
+  // Not round robin: a connection that is being handed to a worker in the moment of its death would belong to nobody, and hang.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({ exec, args: [...args], silent: true })
   process.on('SIGINT', onEnd)
   process.on('SIGTERM', onEnd)
