@@ -36,7 +36,7 @@ async function person(stage: AdminStage) {
     token = await tokenAt(stage.node, cookie)
     return (await stage.whoami(bearer(token))) === 200
   }
-  await expect.poll(isGood, { timeout: 5000, interval: 100 }).toBe(true)
+  await expect.poll(isGood, { timeout: 20_000, interval: 100 }).toBe(true)
   return { id, email, cookie: { cookie }, token }
 }
 
