@@ -30,8 +30,7 @@ const SHARING = [
 /** Whole fleets of processes take both cores, so their tests run after the others. */
 const SELECTIONS = [
   [...SHARING, '--no-isolate'],
-  // Much of what these take is waiting: for sockets, for other processes, for what is bound to happen.
-  ['--maxWorkers=3', ...[...SHARING, `${FLEET}/`].flatMap((folder) => ['--exclude', `${folder}**`])],
+  [...SHARING, `${FLEET}/`].flatMap((folder) => ['--exclude', `${folder}**`]),
   [FLEET, ...TIMED.flatMap((file) => ['--exclude', file])],
   [...TIMED, '--maxWorkers=1'],
 ] as const
