@@ -216,8 +216,8 @@ export interface Attempt {
  * and twice is as good as once (RFC 9110 §9.2.2).
  */
 export function mayRetry(head: RequestHead, { tries, isSent, isAnswered }: Attempt): boolean {
-  if (isAnswered || head.isUpgrade || tries >= TRIES_MAX) return false
-  return !isSent || (head.bodyBytes === 0 && IDEMPOTENT.has(head.method))
+  if (isAnswered || tries >= TRIES_MAX) return false
+  return !isSent || (!head.isUpgrade && head.bodyBytes === 0 && IDEMPOTENT.has(head.method))
 }
 
 const TRIES_MAX = 3

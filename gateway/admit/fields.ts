@@ -4,7 +4,7 @@
  */
 
 import { cookieValues } from '../http/cookies.ts'
-import { isFieldValue, readName } from '../http/field-line.ts'
+import { areFieldValues, readName } from '../http/field-line.ts'
 import { type HeaderList, Refusal } from '../model.ts'
 import type { AdmissionRules } from '../snapshot.ts'
 
@@ -40,7 +40,7 @@ const DUPLICATE_CREDENTIAL = Object.freeze(new Refusal('credential.duplicate'))
 
 export function readFields(rules: AdmissionRules, headers: HeaderList): Fields | Refusal {
   if (headers.length > 2 * LINES_MAX) return TOO_LARGE
-  if (headers.length % 2 !== 0) return MALFORMED
+  if (headers.length % 2 !== 0 || !areFieldValues(headers)) return MALFORMED
   const fields = noFields(headers)
   let kept: string[] | null = null
   let chars = 0
@@ -51,7 +51,7 @@ export function readFields(rules: AdmissionRules, headers: HeaderList): Fields |
     const value = headers[at + 1]!
     chars += name.length + value.length
     const { lower, shape } = readName(name)
-    if (shape === 'invalid' || !isFieldValue(value)) return MALFORMED
+    if (shape === 'invalid') return MALFORMED
     if (shape === 'peculiar' && !rules.allowHeaderNames.has(lower)) {
       kept ??= headers.slice(0, at)
       fields.droppedHeaders += 1

@@ -3,6 +3,7 @@
  * a credential that is presented and bad is never the same as none (SECURITY rules 11-13).
  */
 
+import { remembered } from '../http/remembered.ts'
 import { type Authentication, Refusal, type RequestHead, type Soon } from '../model.ts'
 import type { Ports } from '../ports.ts'
 
@@ -16,6 +17,12 @@ export const NOBODY: Authentication = Object.freeze({
 
 type Sources = Pick<Ports, 'sessions' | 'tokens' | 'keys'>
 type Found = Authentication | Refusal
+
+const BEARER = 'bearer '
+const BLANK = 0x20
+/** As many as there are tokens whose issuer is remembered, and as long. */
+const AUTHORIZATIONS_MAX = 4096
+const AUTHORIZATION_CHARS_MAX = 2048
 
 const SCHEME_UNKNOWN = Object.freeze(new Refusal('credential.scheme'))
 /** Where no key can be verified, every key is a bad one. */
@@ -45,12 +52,26 @@ async function allLater(
   return combine(combine(first, second), third)
 }
 
-/** RFC 6750 §2.1: the scheme is case-insensitive, and no other scheme is ours to understand. */
 function verifyAuthorization(sources: Sources, authorization: string, nowMs: number): Soon<Found> {
-  if (sources.tokens === null || authorization.length < 8) return SCHEME_UNKNOWN
-  if (authorization.slice(0, 7).toLowerCase() !== 'bearer ') return SCHEME_UNKNOWN
-  return sources.tokens.verifyToken(authorization.slice(7).trim(), nowMs)
+  // Before it is remembered: a password of Basic is nobody's to keep.
+  if (authorization.charCodeAt(BEARER.length - 1) !== BLANK) return SCHEME_UNKNOWN
+  const token = bearerOf(authorization)
+  if (sources.tokens === null || token === '') return SCHEME_UNKNOWN
+  return sources.tokens.verifyToken(token, nowMs)
 }
+
+/**
+ * The token; empty for none. RFC 6750 §2.1: the scheme is case-insensitive, and no other scheme is ours to understand. Every
+ * look-up of a credential that comes again finds the text it knows, and not one that has to be compared.
+ */
+const bearerOf = remembered(
+  (authorization) => {
+    const scheme = authorization.slice(0, BEARER.length).toLowerCase()
+    return scheme === BEARER ? authorization.slice(BEARER.length).trim() : ''
+  },
+  AUTHORIZATIONS_MAX,
+  AUTHORIZATION_CHARS_MAX,
+)
 
 /** Two credentials must speak for one subject; then the first one's scopes, roles and limits rule (SECURITY rule 13). */
 function combine(first: Found | null, second: Found | null): Found {

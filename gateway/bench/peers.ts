@@ -17,8 +17,8 @@ import { runWrk } from './peers/wrk.ts'
 const RESULTS = join(import.meta.dirname, 'RESULTS.md')
 const ROOT = join(import.meta.dirname, '..', '..')
 /** Code is compiled for speed only once it has run often. */
-const WARM_REQUESTS = 45_000
-const WARM_RUNS_MAX = 10
+const WARM_REQUESTS = 150_000
+const WARM_RUNS_MAX = 12
 const WARM_SECONDS = 2
 
 if (process.argv.includes('--help')) print(USAGE)
@@ -99,7 +99,7 @@ async function roundsOf(lab: Lab, options: BenchOptions, rows: readonly Row[]) {
   for (const row of rows) {
     for (const kind of kinds) {
       let requests = 0
-      for (let runs = 0; runs < WARM_RUNS_MAX && requests < WARM_REQUESTS / kinds.length; runs++) {
+      for (let runs = 0; runs < WARM_RUNS_MAX / kinds.length && requests < WARM_REQUESTS / kinds.length; runs++) {
         requests += (await once(row, kind, WARM_SECONDS)).requests
       }
     }

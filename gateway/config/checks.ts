@@ -1,7 +1,7 @@
 /** Rules of the policy that no single field can know: what two settings mean together, and what is allowed but unwise. */
 
 import { parseAddress, parseCidr } from '../http/address.ts'
-import { socketPathOf } from '../http/authority.ts'
+import { bareHost, socketPathOf } from '../http/authority.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { mapFault } from '../transform/identity.ts'
 import type { PolicyConfig } from './compile.ts'
@@ -182,7 +182,7 @@ function checkServer(
 
 function isSameHost(left: string, right: string): boolean {
   if (reachOf(left) === 'loopback' && reachOf(right) === 'loopback') return true
-  return left.replace(/^\[|\]$/g, '').toLowerCase() === right.toLowerCase()
+  return bareHost(left).toLowerCase() === right.toLowerCase()
 }
 
 /** A name that a server could fold into one of ours, or into framing, is never let through (SECURITY rule 6). */

@@ -56,9 +56,10 @@ export function compile(
   checkDefaultLimits(config, report)
 
   const upstreams = new Map<string, Upstream>()
+  const connectMs = longestConnects(config.routes)
   for (const [id, upstream] of Object.entries(config.upstreams)) {
     checkUpstream(id, upstream, config, report, warn)
-    upstreams.set(id, compileUpstream(id, upstream, config.routes))
+    upstreams.set(id, compileUpstream(id, upstream, connectMs.get(id) ?? 0))
   }
   const reservedNames = new Set<string>()
   for (const { identity } of upstreams.values()) {
@@ -152,9 +153,17 @@ function admissionRules(config: PolicyConfig, own: OwnHost, routes: CompiledRout
   })
 }
 
-function compileUpstream(id: string, config: UpstreamConfig, routes: PolicyConfig['routes']): Upstream {
+/** By upstream, the longest time in which one of its routes wants a connection. */
+function longestConnects(routes: PolicyConfig['routes']): ReadonlyMap<string | undefined, number> {
+  const longest = new Map<string | undefined, number>()
+  for (const { to, timeouts } of Object.values(routes)) {
+    if (timeouts?.connect !== undefined) longest.set(to, Math.max(longest.get(to) ?? 0, timeouts.connect))
+  }
+  return longest
+}
+
+function compileUpstream(id: string, config: UpstreamConfig, connectMsOfRoutes: number): Upstream {
   const { health, ejection } = config
-  const ofRoutes = Object.values(routes).filter(({ to }) => to === id)
   return Object.freeze({
     id,
     servers: config.url.map(({ url, weight }) => ({ origin: serverOrigin(url), weight })),
@@ -176,10 +185,7 @@ function compileUpstream(id: string, config: UpstreamConfig, routes: PolicyConfi
     retryPercentMax: config.retries,
     connectionsMax: config.connections,
     queueMax: config.queue,
-    connectMs: Math.max(
-      config.timeouts?.connect ?? CONNECT_MS,
-      ...ofRoutes.map(({ timeouts }) => timeouts?.connect ?? 0),
-    ),
+    connectMs: Math.max(config.timeouts?.connect ?? CONNECT_MS, connectMsOfRoutes),
   })
 }
 

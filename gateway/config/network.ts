@@ -1,6 +1,7 @@
 /** What an address or host of the policy says about the network it is in: loopback, private, or anywhere. */
 
 import { compileNetworks, parseAddress } from '../http/address.ts'
+import { bareHost } from '../http/authority.ts'
 
 const isLoopbackAddress = compileNetworks(['127.0.0.0/8', '::1/128'])
 /** RFC 1918, RFC 4193, link-local and RFC 6598 (what carriers and overlay networks use). */
@@ -29,10 +30,7 @@ export function isLoopback(host: string): boolean {
 }
 
 function bareName(host: string): string {
-  return host
-    .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '')
-    .toLowerCase()
+  return bareHost(host).replace(/\.$/, '').toLowerCase()
 }
 
 /** Listens on every interface. */

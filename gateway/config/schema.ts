@@ -5,6 +5,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the policy's own reference syntax, not a template.
 
 import { z } from 'zod'
+import { bareHost } from '../http/authority.ts'
 import { AccessConfig } from './access-schema.ts'
 import { Keys, Tokens } from './credentials-schema.ts'
 import { INCLUDE_GLOB, INCLUDE_WORDS } from './include.ts'
@@ -39,7 +40,7 @@ const Listen = z
   })
   .transform((text) => {
     const colon = text.lastIndexOf(':')
-    return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+    return { host: bareHost(text.slice(0, colon)), port: Number(text.slice(colon + 1)) }
   })
   .refine(({ port }) => port <= 65_535, { error: 'expected a port of at most 65535' })
 

@@ -3,6 +3,7 @@
  * one that an issuer is asked about. Decided by its form and by `iss` alone, before anything is verified.
  */
 
+import { remembered } from '../http/remembered.ts'
 import { issuerOf } from '../jwt/foreign.ts'
 import type { Authentication, Refusal, Soon } from '../model.ts'
 import type { TokenVerifier } from '../ports.ts'
@@ -31,28 +32,17 @@ const TOKEN_CHARS_MAX = 2048
 
 export function bearerTokens({ own, sessions, issuers, credentials }: BearerDeps): TokenVerifier {
   const byIssuer = new Map(issuers.map((one) => [one.issuer, one]))
-  const byToken = new Map<string, Verification | null>()
   const opaque = issuers.flatMap(({ forOpaque }) => (forOpaque === null ? [] : [forOpaque]))
+  /** Null for what is nobody else's. */
+  const verificationOf = remembered<Verification | null>((token) => find(token) ?? null, TOKENS_MAX, TOKEN_CHARS_MAX)
 
   return {
     verifyToken(token, nowMs) {
       if (SESSION_TOKEN.test(token)) return sessions.verifyBearer(token, nowMs)
-      const verification = verificationOf(token)
+      const verification = byIssuer.size === 0 ? null : verificationOf(token)
       if (verification === null) return own.verifyToken(token, nowMs)
       return credentials.lookUp(verification.scope, token, nowMs, () => verification.verify(token, nowMs))
     },
-  }
-
-  /** Null for what is nobody else's. */
-  function verificationOf(token: string): Verification | null {
-    if (byIssuer.size === 0) return null
-    const known = byToken.get(token)
-    if (known !== undefined) return known
-    const found = find(token) ?? null
-    if (token.length > TOKEN_CHARS_MAX) return found
-    if (byToken.size >= TOKENS_MAX) byToken.clear()
-    byToken.set(token, found)
-    return found
   }
 
   /** By its form and what it says of itself; nothing is proven by it. */

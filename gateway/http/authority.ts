@@ -14,6 +14,11 @@ export function hostOf(origin: string): string {
   return socketPathOf(origin) !== null ? 'localhost' : origin.slice(origin.indexOf('//') + 2)
 }
 
+/** A host without the brackets of an IPv6 address (RFC 3986 §3.2.2), as sockets and certificates name it. */
+export function bareHost(host: string): string {
+  return host.replace(/^\[|\]$/g, '')
+}
+
 /** The path of `unix:/run/books.sock`; null where an origin is of another kind. */
 export function socketPathOf(origin: string): string | null {
   return origin.startsWith('unix:') ? origin.slice('unix:'.length) : null

@@ -16,32 +16,39 @@ export function cookieValues(cookies: string, name: string): readonly string[] {
 
 const NONE: readonly string[] = Object.freeze([])
 
-/** Is this text, a cookie pair or a whole Set-Cookie value, about a cookie of ours? */
-export type OwnCookie = (text: string) => boolean
+export interface OwnCookies {
+  /** Is this text, a cookie pair or a whole Set-Cookie value, about a cookie of ours? */
+  is(text: string): boolean
+  /** False only if no cookie of ours is anywhere in it. */
+  maybeIn(cookies: string): boolean
+}
 
 /**
  * Compiles cookie name prefixes into a test. Case, blanks and name prefixes in front are looked behind. A nameless `=ours=x`
  * is ours too: browsers send it back as `ours=x` (RFC 6265bis §5.7 refuses that for `__Host-` and `__Secure-` names only).
  */
-export function ownCookieTest(prefixes: readonly string[]): OwnCookie {
+export function ownCookies(prefixes: readonly string[]): OwnCookies {
   const known = tests.get(prefixes)
   if (known !== undefined) return known
   const stems = prefixes.map((prefix) => prefix.replace(LEADING, '').replace(/[^A-Za-z0-9]/g, '\\$&'))
-  const own = new RegExp(`${LEADING.source}(?:${stems.join('|')})`, 'i')
-  const isOwn: OwnCookie = stems.length === 0 ? () => false : (text) => own.test(text)
-  tests.set(prefixes, isOwn)
-  return isOwn
+  const any = stems.length === 0 ? '$.' : `(?:${stems.join('|')})`
+  const first = new RegExp(`${LEADING.source}${any}`, 'i')
+  const anywhere = new RegExp(any, 'i')
+  const own: OwnCookies = { is: (text) => first.test(text), maybeIn: (cookies) => anywhere.test(cookies) }
+  tests.set(prefixes, own)
+  return own
 }
 
-const tests = new WeakMap<readonly string[], OwnCookie>()
+const tests = new WeakMap<readonly string[], OwnCookies>()
 
 /** RFC 6265bis §4.1.3, the later `__Http-` too, however many. */
 const LEADING = /^(?:[\s=]|__host-|__secure-|__http-)*/i
 
 /** The Cookie value without our cookies; null when none is left. Others keep their bytes and order. */
-export function withoutOwnCookies(cookies: string, isOwn: OwnCookie): string | null {
+export function withoutOwnCookies(cookies: string, own: OwnCookies): string | null {
+  if (!own.maybeIn(cookies)) return cookies
   const pairs = cookies.split(';')
-  const kept = pairs.filter((pair) => !isOwn(pair))
+  const kept = pairs.filter((pair) => !own.is(pair))
   if (kept.length === pairs.length) return cookies
   const rest = kept.join(';').trim()
   return rest === '' ? null : rest

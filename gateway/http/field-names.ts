@@ -3,6 +3,8 @@
  * which a backend learns who calls, from where, by which method and for which path: one forgotten name is one forged identity.
  */
 
+import { byName } from './field-line.ts'
+
 /** RFC 9110 §7.6.1 and its forebears: they speak of this connection and never cross it. */
 export function isHopByHop(lower: string): boolean {
   return HOP_BY_HOP.has(lower)
@@ -169,11 +171,6 @@ export const RESERVED_NAMES: readonly string[] = Object.freeze([
 
 const reserved: ReadonlySet<string> = new Set(RESERVED_NAMES)
 
-/** Judgments remembered at once; emptied when full. */
-const REMEMBERED_MAX = 4096
-const NAME_CHARS_MAX = 64
-const remembered = new Map<string, boolean>()
-
 /**
  * True when no client may send this name, given in lower case. `extra` holds more such names, those of explicit identity
  * maps. Aliases count: to CGI, WSGI and PHP `x_forwarded_user` and `x.forwarded.user` are `x-forwarded-user`.
@@ -186,12 +183,4 @@ export function isReserved(lower: string, extra: ReadonlySet<string>): boolean {
 const PLAIN = /^[a-z0-9-]*$/
 const ALIASED = /[^a-z0-9-]/g
 
-function isConvention(name: string): boolean {
-  const known = remembered.get(name)
-  if (known !== undefined) return known
-  const judged = reserved.has(name) || RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix))
-  if (name.length > NAME_CHARS_MAX) return judged
-  if (remembered.size >= REMEMBERED_MAX) remembered.clear()
-  remembered.set(name, judged)
-  return judged
-}
+const isConvention = byName((name) => reserved.has(name) || RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix)))

@@ -19,8 +19,19 @@ export function firstValue(headers: HeaderList, lower: string): string | null {
   return null
 }
 
-function isNamed(name: string, lower: string): boolean {
+/** Is this the field of that name? Nearly all are not, and most of those by their length. */
+export function isNamed(name: string, lower: string): boolean {
   return name.length === lower.length && (name === lower || name.toLowerCase() === lower)
+}
+
+/** Field lines by their lower-case names, as node:http2 takes them; without a prototype, so that no name means anything but itself. */
+export function fieldsByName(headers: HeaderList): Record<string, string[]> {
+  const fields: Record<string, string[]> = Object.create(null)
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at]!.toLowerCase()
+    fields[name] = [...(fields[name] ?? []), headers[at + 1]!]
+  }
+  return fields
 }
 
 /** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. `names` are in lower case. */

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { prefersHtml } from './accept.ts'
 import { normalizeAuthority } from './authority.ts'
-import { cookieValues, ownCookieTest, withoutOwnCookies } from './cookies.ts'
+import { cookieValues, ownCookies, withoutOwnCookies } from './cookies.ts'
 import { isFieldValue, readName } from './field-line.ts'
 import { isReserved, RESERVED_NAMES, RESERVED_PREFIXES } from './field-names.ts'
 import { firstValue, listMembers, valuesOf } from './header-list.ts'
@@ -68,7 +68,7 @@ test('[FR-009] a cookie is found by its exact name, wherever blanks stand', () =
   expect(cookieValues('xsid=1; SID=2; sid; b=sid=3', 'sid')).toEqual([])
 })
 
-const isOwn = ownCookieTest(['__Host-postern.', 'postern.'])
+const own = ownCookies(['__Host-postern.', 'postern.'])
 const cookies = [
   ['a=1; postern.session=x; b=2', 'a=1; b=2'],
   ['postern.session=x', null],
@@ -82,7 +82,7 @@ const cookies = [
 ] as const
 for (const [value, rest] of cookies) {
   test(`[FR-005] of the cookies ${value} the upstream sees ${rest ?? 'none'}`, () => {
-    expect(withoutOwnCookies(value, isOwn)).toBe(rest)
+    expect(withoutOwnCookies(value, own)).toBe(rest)
   })
 }
 
@@ -91,12 +91,12 @@ test('[FR-005] others keep their bytes when ours is taken out from among them', 
   fc.assert(
     fc.property(fc.array(pair, { minLength: 1 }), fc.nat(), (pairs, at) => {
       const with_ = pairs.toSpliced(at % (pairs.length + 1), 0, ' Postern.session=s')
-      expect(withoutOwnCookies(with_.join(';'), isOwn)).toBe(pairs.join(';').trim())
+      expect(withoutOwnCookies(with_.join(';'), own)).toBe(pairs.join(';').trim())
     }),
   )
 })
 
-test('[FR-005] without prefixes no cookie is ours', () => expect(ownCookieTest([])('a=1')).toBe(false))
+test('[FR-005] without prefixes no cookie is ours', () => expect(ownCookies([]).is('a=1')).toBe(false))
 
 test('[FR-004] an authority is lower case, and a port that its scheme implies is not written', () => {
   expect(normalizeAuthority('Books.Example:443', 'https')).toBe('books.example')

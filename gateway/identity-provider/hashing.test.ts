@@ -32,6 +32,23 @@ test('[FR-058] never more at once than it may, in the order they came, and a fai
   expect(await gate.hash('again')).toBe('hagain')
 })
 
+test('[FR-058] a share of one hash is one, and then a rest', async () => {
+  const begun: number[] = []
+  const ended: number[] = []
+  const slowly = async (): Promise<string> => {
+    begun.push(performance.now())
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    ended.push(performance.now())
+    return ''
+  }
+  const gate = hashing(0.25, { hash: slowly, verify: async () => true }, () => performance.now())
+  await Promise.all([gate.hash('a'), gate.hash('b'), gate.hash('c')])
+  for (const at of [1, 2]) {
+    const workedMs = ended[at - 1]! - begun[at - 1]!
+    expect(begun[at]! - ended[at - 1]!, 'three times as long as it took').toBeGreaterThan(2.5 * workedMs)
+  }
+})
+
 test('[FR-058] hashes are scrypt on the runtime’s own threads, in the format of those that are stored', async () => {
   const gate = hashing(1)
   let turns = 0

@@ -55,9 +55,9 @@ export function createAdminServer({ listen, source, journal, deps }: AdminServer
   const upgraded = openSockets()
   const endpoints = createAdminEndpoints(deps)
   const audited = watched(journal, deps.audit)
-  // The API finds out by itself who calls; nobody is sent to a page to sign in.
-  /** Of its own, so that it can be asked whatever befalls the public one; and it ends after that one. */
+  // Of its own, so that it can be asked whatever befalls the public one; and it ends after that one.
   const apart = { pressure: openPressure(LIMITS, null), ending: ending() }
+  // The API finds out by itself who calls; nobody is sent to a page to sign in.
   const own = { sessions: null, tokens: null, keys: null, sealer: null, journal: audited }
   const derive = (gateway: Gateway): Gateway => ({
     ...gateway,

@@ -8,8 +8,8 @@ import { versionText } from '../config/include.ts'
 import type { Issue, Places } from '../config/issues.ts'
 import { formatIssues, type ParsedPolicy, parsePolicy, readPolicy } from '../config/parse.ts'
 import type { Snapshot } from '../snapshot.ts'
-import { readTlsFiles, type TlsFiles } from './http2/tls-files.ts'
 import { startupError, usageError } from './startup-error.ts'
+import { readTlsFiles, type TlsFiles } from './tls-files.ts'
 import { setWay } from './upstream/ways.ts'
 
 export type Config = ParsedPolicy['config']

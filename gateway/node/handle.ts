@@ -12,14 +12,14 @@ import { newRequestId, rawHeadOf } from './raw-head.ts'
 import { Relay } from './relay.ts'
 
 /** Field lines in one head. Far beyond what browsers send; a bound on the work of one request. */
-export const FIELD_LINES_MAX = 256
+const FIELD_LINES_MAX = 256
 
-export const TOO_MANY_FIELDS = Object.freeze(
+const TOO_MANY_FIELDS = Object.freeze(
   new Refusal('head.too-large', { log: `more than ${FIELD_LINES_MAX} field lines` }),
 )
 
 /** Status recorded for a client that left before it was answered. */
-const CLIENT_GONE = 499
+export const CLIENT_GONE = 499
 
 /** `isContinueAsked`: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1). */
 export function handle(
@@ -95,7 +95,7 @@ async function start(
   return relay
 }
 
-function excessOf({ rawHeaders }: InboundRequest): Refusal | null {
+export function excessOf({ rawHeaders }: Pick<InboundRequest, 'rawHeaders'>): Refusal | null {
   return rawHeaders.length > FIELD_LINES_MAX * 2 ? TOO_MANY_FIELDS : null
 }
 

@@ -27,6 +27,7 @@ import { createGatewayServer } from './server.ts'
 import { CRASH_GRACE_MS, closeServer } from './shutdown.ts'
 import { isStartupError, startupError } from './startup-error.ts'
 import { openUpstreams, type UpstreamReport } from './upstream/upstreams.ts'
+import { keepObjectsYoung } from './young-objects.ts'
 
 export type GatewayOptions = OpenOptions
 
@@ -55,6 +56,7 @@ export type Closing = 'now' | 'announced' | 'crashed'
 
 /** Rejects with a startup error when an operator can mend it; whatever had been opened is closed again. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  keepObjectsYoung()
   const opened = await openAll(options)
   const { config, snapshot, identity, ports, close: closeStores } = opened
   const endpoints = createEndpoints({

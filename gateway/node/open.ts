@@ -101,7 +101,7 @@ export async function openAll(options: OpenOptions): Promise<Opened> {
       carrier,
       isAlone: isNodeAlone && peers === null,
       credentialStore,
-      hashing: hashing(Math.max(1, Math.floor(availableParallelism() / 2 / (peers?.count ?? 1))), threads),
+      hashing: hashing(availableParallelism() / 2 / (peers?.count ?? 1), threads, () => performance.now()),
       login: {
         signup: login.signup,
         ...login.session,

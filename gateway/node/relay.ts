@@ -4,6 +4,7 @@
  */
 
 import { linesFor } from '../forward/plan.ts'
+import { firstValue } from '../http/header-list.ts'
 import type { AnswerHead, ForwardPlan, HeaderList, Refusal } from '../model.ts'
 import { answer, mayRetry } from '../pipeline.ts'
 import type { Snapshot } from '../snapshot.ts'
@@ -13,6 +14,7 @@ import type { Exchange } from './exchange.ts'
 import type { InboundRequest, InboundResponse } from './inbound.ts'
 import { writeInterim } from './interim.ts'
 import type { OpenExchange } from './open-exchanges.ts'
+import { CLIENT_STALL_MS } from './pressure/connection-caps.ts'
 import type { Sweepable } from './relay-sweep.ts'
 import { type BodyOwner, drain, RequestBody } from './request-body.ts'
 import { tear } from './tear.ts'
@@ -29,8 +31,6 @@ import {
   stopped,
 } from './upstream-failure.ts'
 
-/** How long a client may take no byte of an answer that waits for it. */
-const CLIENT_STALL_MS = 60_000
 /** Interim answers to one request; what comes beyond them is dropped. */
 const INTERIMS_MAX = 8
 const NONE: readonly string[] = Object.freeze([])
@@ -352,8 +352,7 @@ export class Relay implements UpstreamHandler, BodyOwner, Sweepable, OpenExchang
 }
 
 function isEventStream(headers: HeaderList): boolean {
-  const at = headers.findIndex((text, index) => index % 2 === 0 && text.toLowerCase() === 'content-type')
-  return at >= 0 && headers[at + 1]!.toLowerCase().startsWith('text/event-stream')
+  return firstValue(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true
 }
 
 /** A head whose body is not here yet leaves alone (event streams need it); one that already left with its body is not touched. */

@@ -10,10 +10,11 @@ import { type Exchange, failedExchange, openExchange, recordExchange } from './e
 import type { GatewaySource } from './gateway.ts'
 import { handle } from './handle.ts'
 import { SecureServer } from './http2/secure-server.ts'
-import type { ServerTls } from './http2/tls-files.ts'
+import { LeanRequest } from './lean-request.ts'
 import { capConnections } from './pressure/connection-caps.ts'
 import { endWith } from './raw-answer.ts'
 import { isWebSocketUpgrade, newRequestId } from './raw-head.ts'
+import type { ServerTls } from './tls-files.ts'
 import { handleUpgrade } from './upgrade.ts'
 import { codeOf } from './upstream-failure.ts'
 
@@ -30,6 +31,9 @@ const METHOD_REFUSED = Object.freeze(new Refusal('method.refused'))
 const ADDRESS_BUSY = Object.freeze(new Refusal('gateway.busy', { retryAfterMs: 1000 }))
 /** The parser lets HTTP/0.9 and HTTP/2.0 stand in a request line, and reads what follows as HTTP/1.1 all the same. */
 const VERSION_REFUSED = Object.freeze(new Refusal('head.malformed', { log: 'no version of HTTP/1' }))
+const NOT_TLS = Object.freeze(
+  new Refusal('head.malformed', { log: 'plain HTTP to a port of TLS', detail: 'This port speaks TLS: use https.' }),
+)
 const EXPECT_UNKNOWN = Object.freeze(new Refusal('expect.unknown'))
 
 /** What a socket is busy with: the newest exchange on it. */
@@ -58,6 +62,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   /** How many requests on a socket wait for the one before them. */
   const waiting = new WeakMap<Duplex, number>()
   const options: ServerOptions = {
+    IncomingMessage: LeanRequest,
     maxHeaderSize: HEAD_BYTES_MAX,
     headersTimeout: source.current.pressure.limits.headTimeoutMs,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -78,9 +83,12 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   const server =
     tls === null
       ? createServer(options)
-      : new SecureServer(options, tls, (request, response, isContinueAsked) => {
-          handle(source.current, request, response, isContinueAsked)
-        })
+      : new SecureServer(
+          options,
+          tls,
+          (request, response, isContinueAsked) => void handle(source.current, request, response, isContinueAsked),
+          (socket) => void refuseSocket(source, socket, NOT_TLS),
+        )
   // The parser would drop further lines in silence; the head's bytes and FIELD_LINES_MAX bound them instead.
   server.maxHeadersCount = 0
   const { connections: counts } = source.current.pressure

@@ -7,29 +7,27 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { createProxyMiddleware } from 'http-proxy-middleware'
 import { linesFor } from '../forward/plan.ts'
-import { socketPathOf } from '../http/authority.ts'
 import { type ForwardPlan, type HeaderList, Refusal } from '../model.ts'
-import { answer, decide } from '../pipeline.ts'
+import { answer, decide, mayRetry } from '../pipeline.ts'
 import { problemAnswer } from '../problem/response.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { bugAnswer, refusedAnswer } from './answer.ts'
 import { decideAgain, type Exchange, failedExchange, openExchange, recordExchange } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
-import { FIELD_LINES_MAX, TOO_MANY_FIELDS } from './handle.ts'
+import { CLIENT_GONE, excessOf } from './handle.ts'
 import type { OpenExchange } from './open-exchanges.ts'
 import { Passage } from './passage.ts'
+import { CLIENT_STALL_MS } from './pressure/connection-caps.ts'
 import { endWith } from './raw-answer.ts'
 import { newRequestId, rawHeadOf } from './raw-head.ts'
+import { AgentOf, openConnection } from './upstream/connect.ts'
 import type { LiveServer } from './upstream/live-server.ts'
 import type { Asker, LiveUpstream } from './upstream/live-upstream.ts'
-import { codeOf, isServersFault, refusalOf, type StopReason, stopped } from './upstream-failure.ts'
+import { codeOf, isServersFault, isTriedElsewhere, refusalOf, type StopReason, stopped } from './upstream-failure.ts'
 import { closeFrame, FrameReader, GOING_AWAY, POLICY_VIOLATION } from './websocket-frames.ts'
 
 const NOT_OURS = Object.freeze(new Refusal('route.unlisted'))
 const HAS_BODY = Object.freeze(new Refusal('head.framing', { log: 'an upgrade request with a body' }))
-
-/** How long a client may leave the last bytes unread. */
-const CLIENT_STALL_MS = 60_000
 
 /** How long a frame under way may take to end before a close frame, and how much of it may be missing. */
 const FRAME_END_MS = 250
@@ -39,9 +37,6 @@ const LINGER_MS = 1_000
 
 /** How long an upstream may go on towards a client that has ended its side. */
 const HALF_OPEN_MS = 2_000
-
-/** Status recorded for a client that left before it was answered. */
-const CLIENT_GONE = 499
 
 export async function handleUpgrade(
   gateway: Gateway,
@@ -55,7 +50,8 @@ export async function handleUpgrade(
     const place = gateway.pressure.enter(gateway.snapshot.admission, request)
     if (place instanceof Refusal) return await refuse(exchange, socket, place)
     exchange.place = place
-    if (request.rawHeaders.length > FIELD_LINES_MAX * 2) return await refuse(exchange, socket, TOO_MANY_FIELDS)
+    const excess = excessOf(request)
+    if (excess !== null) return await refuse(exchange, socket, excess)
     const raw = rawHeadOf(request, exchange.requestId, exchange.receivedAtMs, true)
     let outcome = await decide(gateway.snapshot, gateway.ports, raw)
     exchange.outcome = outcome // at once: it may hold places
@@ -68,7 +64,7 @@ export async function handleUpgrade(
     if (outcome.kind === 'refuse') return await refuse(exchange, socket, outcome.refusal)
     if (outcome.kind === 'own' || outcome.kind === 'preflight') return await refuse(exchange, socket, NOT_OURS)
     if (outcome.head.bodyBytes !== 0) return await refuse(exchange, socket, HAS_BODY)
-    new Upgrade(exchange, outcome, socket).start(request, head)
+    new Upgrade(exchange, outcome, request, socket, head).start()
   } catch (error) {
     const own = bugAnswer(exchange, error)
     endWith(socket, own)
@@ -95,11 +91,16 @@ class Upgrade implements OpenExchange, Asker {
   readonly #servers: LiveUpstream
   /** Where it has a place; null while it waits for one, and when it is over. */
   #server: LiveServer | null = null
-  /** Goes on once it has a place. */
-  #begin: (() => void) | null = null
+  readonly #request: IncomingMessage
+  /** What the client sent behind its head. */
+  readonly #behind: Buffer
+  /** Origins of servers that were tried and could not be reached. */
+  #unreached: readonly string[] = []
+  /** The server is being connected to. */
+  #connection: Socket | null = null
   #upstream: ClientRequest | null = null
   #upstreamSocket: Socket | null = null
-  #timer: NodeJS.Timeout | null = null
+  #timer: NodeJS.Timeout | undefined
   /** What goes to the client, as far as a close frame of ours needs to know it. */
   readonly #frames = new FrameReader()
   /** Both ways. */
@@ -110,51 +111,101 @@ class Upgrade implements OpenExchange, Asker {
   /** Status of the answer that went to the client; 0 before there is one. */
   #status = 0
 
-  constructor(exchange: Exchange, plan: ForwardPlan, socket: Socket) {
+  constructor(exchange: Exchange, plan: ForwardPlan, request: IncomingMessage, socket: Socket, behind: Buffer) {
     this.#exchange = exchange
     this.snapshot = exchange.gateway.snapshot
     this.plan = plan
     this.#servers = exchange.gateway.upstreams.of(plan.upstream)
+    this.#request = request
     this.#socket = socket
+    this.#behind = behind
   }
 
-  start(request: IncomingMessage, head: Buffer): void {
+  start(): void {
     const { gateway } = this.#exchange
-    const { route, origin } = this.plan
     const socket = this.#socket
     gateway.upgraded.add(socket)
     gateway.exchanges.add(this)
     socket.once('close', () => this.#close())
-    const { connectMs } = route.timeouts
-    this.#timer = setTimeout(() => this.#giveUpConnecting(connectMs), connectMs).unref()
-    this.#begin = () => this.#connect(request, head)
+    socket.once('end', () => this.#clientEnded())
+    socket.read(0) // nothing is taken of what it sends, but that it has gone is seen
+    this.#ask(this.plan.origin)
+  }
+
+  #ask(origin: string): void {
+    const { connectMs } = this.plan.route.timeouts
+    this.#within(connectMs, () => this.#giveUpConnecting(connectMs))
     const place = this.#servers.enter(this.plan.upstream, origin, this)
     if (place === 'busy') this.#failed(stopped('upstream.busy', 'as many requests wait as may'))
     else if (place !== 'waiting') this.onTurn(place)
   }
 
   onTurn(server: LiveServer): void {
+    const { origin, tls } = server
+    const tries = this.#unreached.length + 1
     this.#server = server
-    if (this.plan.upstream.servers.length > 1) this.#exchange.asked = { server: server.origin, tries: 1 }
-    this.#begin?.()
+    if (tries > 1 || this.plan.upstream.servers.length > 1) this.#exchange.asked = { server: origin, tries }
+    const failed = (error: Error) => this.#failedToConnect(error)
+    this.#connection = openConnection(origin, tls, ['http/1.1'], null, (connection) => {
+      connection.off('error', failed).on('error', ignore)
+      this.#connected(connection, origin)
+    }).once('error', failed)
+  }
+
+  /** In place of what was waited for before. */
+  #within(ms: number, giveUp: () => void): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(giveUp, ms).unref()
   }
 
   #giveUpConnecting(connectMs: number): void {
     if (this.#servers.forget(this)) this.#failed(stopped('upstream.busy', `no server was free for ${connectMs} ms`))
-    else this.#upstream?.destroy(stopped('upstream.connect-timeout', `no connection for ${connectMs} ms`))
+    else this.#connection?.destroy(stopped('upstream.connect-timeout', `no connection for ${connectMs} ms`))
   }
 
-  #connect(request: IncomingMessage, head: Buffer): void {
+  /** Whoever ends their side before there is a WebSocket does not wait for one. */
+  #clientEnded(): void {
+    if (this.#status === 0) this.#socket.destroy()
+  }
+
+  /** Nothing has been sent, so another server may be asked. */
+  #failedToConnect(error: Error): void {
+    const server = this.#server
+    if (server === null || this.#socket.destroyed) return
+    if (isServersFault(error)) server.failed(this)
+    this.#connection = null
+    this.#server = null
+    server.leave(this)
+    this.#unreached = [...this.#unreached, server.origin]
+    const attempt = { tries: this.#unreached.length, isSent: false, isAnswered: false }
+    const isTried = this.#stop === null && isTriedElsewhere(error) && mayRetry(this.plan.head, attempt)
+    const origin = isTried ? this.#servers.retryAt(this.#unreached, false) : null
+    if (origin === null) this.#failed(error)
+    else this.#ask(origin)
+  }
+
+  #connected(connection: Socket, origin: string): void {
     const { plan } = this
-    const socket = this.#socket
-    const { origin, tls } = this.#server!
+    this.#connection = null
+    const fault = this.#exchange.gateway.exchanges.startFault(this)
+    if (fault !== null) {
+      connection.destroy()
+      return void this.#failed(stopped(fault, 'when the connection was there'))
+    }
+    const request = this.#request
     const fields = [...linesFor(plan, origin), 'connection', 'Upgrade', 'upgrade', 'websocket']
     request.url = plan.path
     request.rawHeaders = fields
     request.headers = toFields(fields)
+    const { firstByteMs } = plan.route.timeouts
+    this.#within(firstByteMs, () => {
+      const message = `no answer to the upgrade for ${firstByteMs} ms`
+      this.#upstream?.destroy(stopped('upstream.first-byte-timeout', message))
+    })
     const proxy = createProxyMiddleware<IncomingMessage>({
-      target: targetOf(origin),
-      ...(tls === null ? {} : { ssl: { ...tls } }),
+      // Nobody is looked for by this name: the connection is there.
+      target: 'http://localhost',
+      agent: new AgentOf(connection),
       // Without its own plug-ins the library logs nothing and answers nothing by itself.
       ejectPlugins: true,
       plugins: [
@@ -165,17 +216,12 @@ class Upgrade implements OpenExchange, Asker {
         },
       ],
     })
-    proxy.upgrade(request, socket, head)
+    proxy.upgrade(request, this.#socket, this.#behind)
   }
 
   /** Our listeners stand before the library's, so heads are filtered before it writes them. */
   #watch(upstream: ClientRequest): void {
     this.#upstream = upstream
-    upstream.once('socket', (upstreamSocket) => {
-      const isThere = 'encrypted' in upstreamSocket ? 'secureConnect' : 'connect'
-      if (upstreamSocket.connecting) upstreamSocket.once(isThere, () => this.#connected())
-      else this.#connected()
-    })
     if (this.#stop !== null) upstream.destroy(this.#stop)
     else if (this.#socket.destroyed) upstream.destroy()
     upstream.once('upgrade', (response, upstreamSocket: Socket) => {
@@ -203,15 +249,6 @@ class Upgrade implements OpenExchange, Asker {
     })
   }
 
-  #connected(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    const { firstByteMs } = this.plan.route.timeouts
-    this.#timer = setTimeout(() => {
-      const message = `no answer to the upgrade for ${firstByteMs} ms`
-      this.#upstream?.destroy(stopped('upstream.first-byte-timeout', message))
-    }, firstByteMs).unref()
-  }
-
   /** Field lines for the client; null when there is a bug, and then the client has its answer and its socket is gone. */
   #filter(status: number, response: IncomingMessage): HeaderList | null {
     const { gateway, requestId } = this.#exchange
@@ -227,7 +264,7 @@ class Upgrade implements OpenExchange, Asker {
 
   #answered(status: number): void {
     this.#server?.succeeded(this)
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    clearTimeout(this.#timer)
     this.#status = status
   }
 
@@ -267,7 +304,10 @@ class Upgrade implements OpenExchange, Asker {
     if (this.#isCut || this.#socket.destroyed) return
     if (this.#status === 0) {
       this.#stop = stopped(refusal.reason as StopReason, refusal.log ?? 'cut before it was answered')
-      return void this.#upstream?.destroy(this.#stop)
+      this.#connection?.destroy(this.#stop)
+      this.#upstream?.destroy(this.#stop)
+      if (this.#servers.forget(this)) this.#failed(this.#stop)
+      return
     }
     this.#exchange.failure = refusal
     this.#end(closeFrame(POLICY_VIOLATION, 'access has ended'))
@@ -291,7 +331,7 @@ class Upgrade implements OpenExchange, Asker {
     const frames = this.#frames
     if (frames.isAtBoundary) return void this.#closeWith(last)
     if (frames.missingBytes > FRAME_END_BYTES_MAX) return void socket.destroy()
-    this.#timer = setTimeout(() => socket.destroy(), FRAME_END_MS).unref()
+    this.#within(FRAME_END_MS, () => socket.destroy())
     upstreamSocket.on('data', (chunk: Buffer) => {
       if (upstreamSocket.destroyed) return
       const end = frames.readToBoundary(chunk)
@@ -306,8 +346,7 @@ class Upgrade implements OpenExchange, Asker {
   #closeWith(last: Buffer): void {
     const socket = this.#socket
     this.#upstreamSocket?.destroy()
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    this.#within(LINGER_MS, () => socket.destroy())
     socket.once('end', () => socket.destroy())
     if (this.#frames.isClosed) socket.end()
     else socket.end(last)
@@ -326,26 +365,21 @@ class Upgrade implements OpenExchange, Asker {
     // At once, for the library closes the socket as soon as its listeners have been told.
     const own = problemAnswer(refusal, this.#exchange.requestId, origin, ownHeaders)
     this.#exchange.failure = refusal
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    clearTimeout(this.#timer)
     this.#status = own.status
     endWith(this.#socket, own)
   }
 
   #close(): void {
     this.#exchange.gateway.exchanges.delete(this)
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    clearTimeout(this.#timer)
+    this.#connection?.destroy()
     this.#upstream?.destroy()
     if (this.#server === null) this.#servers.forget(this)
     else this.#server.leave(this)
     this.#server = null
     recordExchange(this.#exchange, this.#status === 0 ? CLIENT_GONE : this.#status, this.#status === 0)
   }
-}
-
-/** As the library takes it. */
-function targetOf(origin: string) {
-  const socketPath = socketPathOf(origin)
-  return socketPath === null ? origin : { protocol: 'http:', host: 'localhost', socketPath }
 }
 
 /** Field lines as the library takes them; without a prototype, so that no name means anything but itself. */

@@ -37,6 +37,8 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
   const everything: Mark = newMark(null)
   /** Everything remembered before this number must be verified again; it ends nothing. */
   let refreshedTo = 0
+  /** Number of the newest entry of all: what was verified since is alive, whatever its names. */
+  let newest = 0
 
   return {
     apply(entries) {
@@ -45,6 +47,7 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
       return isWidened
     },
     isDead(proof) {
+      if (newest <= proof.sequence) return false
       if (everything.sequence > proof.sequence || refreshedTo > proof.sequence) return true
       // Asked several times for each request.
       const { names, sequence } = proof
@@ -73,6 +76,7 @@ export function createLiveSet(marksMax = MARKS_MAX): LiveSet {
   }
 
   function applyOne(entry: LogEntry): boolean {
+    newest = Math.max(newest, entry.sequence)
     const known = entry.name === EVERYTHING ? everything : marks.get(entry.name)
     if (known !== undefined) {
       merge(known, entry)

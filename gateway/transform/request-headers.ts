@@ -4,7 +4,8 @@
  */
 
 import { hostOf } from '../http/authority.ts'
-import { ownCookieTest, withoutOwnCookies } from '../http/cookies.ts'
+import { ownCookies, withoutOwnCookies } from '../http/cookies.ts'
+import { byName } from '../http/field-line.ts'
 import { isHopByHop, isReserved } from '../http/field-names.ts'
 import { nominatedNames } from '../http/header-list.ts'
 import { type HeaderList, type Principal, Refusal, type RequestHead } from '../model.ts'
@@ -66,7 +67,7 @@ function keepClientLines(
       lines.push(headers[2 * at]!, value)
       continue
     }
-    const rest = withoutOwnCookies(value, ownCookieTest(snapshot.ownCookiePrefixes))
+    const rest = withoutOwnCookies(value, ownCookies(snapshot.ownCookiePrefixes))
     if (rest !== null) lines.push(headers[2 * at]!, rest)
   }
   if (isTrailed && !requestEdits?.remove.has('te')) lines.push('TE', 'trailers')
@@ -75,29 +76,15 @@ function keepClientLines(
 /** What becomes of a client's field: `ask` is dropped unless its route asks for it by name, of `te` only what we speak too is said anew. */
 type Fate = 'keep' | 'drop' | 'ask' | 'cookie' | 'te'
 
-/** Of every name but those of explicit maps. Remembered per name; emptied when full. */
-const fates = new Map<string, Fate>()
-const FATES_MAX = 4096
-const NAME_CHARS_MAX = 64
-
-function fateOf(lower: string): Fate {
-  const known = fates.get(lower)
-  if (known !== undefined) return known
-  const fate = judge(lower)
-  if (lower.length > NAME_CHARS_MAX) return fate
-  if (fates.size >= FATES_MAX) fates.clear()
-  fates.set(lower, fate)
-  return fate
-}
-
-function judge(lower: string): Fate {
+/** Of every name but those of explicit maps. */
+const fateOf = byName<Fate>((lower) => {
   if (lower === 'te') return 'te'
   const alias = aliasOf(lower)
   if (isHopByHop(alias) || REWRITTEN.has(alias) || isReserved(alias, NOTHING)) return 'drop'
   if (alias !== lower && (alias === 'cookie' || CREDENTIALS.has(alias))) return 'drop'
   if (lower === 'cookie') return 'cookie'
   return alias !== lower || CREDENTIALS.has(lower) ? 'ask' : 'keep'
-}
+})
 
 /** To CGI, WSGI and PHP `x_user` and `x.user` are `x-user`. */
 function aliasOf(lower: string): string {

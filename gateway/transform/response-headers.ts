@@ -3,8 +3,8 @@
  * this connection, our cookies or our whole origin, and what identity let through is kept out of shared caches.
  */
 
-import { ownCookieTest } from '../http/cookies.ts'
-import { isFieldValue, readName } from '../http/field-line.ts'
+import { ownCookies } from '../http/cookies.ts'
+import { areFieldValues, byName, isFieldValue, readName } from '../http/field-line.ts'
 import { isHopByHop } from '../http/field-names.ts'
 import { listMembers } from '../http/header-list.ts'
 import { remembered } from '../http/remembered.ts'
@@ -18,26 +18,42 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: Heade
   const { route, principal, setCookies, answerHeaders } = plan
   // First of all, so that what a route sets is bound by all that binds the upstream.
   const headers = edited(sent, nominatedNames(sent), route.responseEdits)
-  const isOwnCookie = ownCookieTest(snapshot.ownCookiePrefixes)
+  const own = ownCookies(snapshot.ownCookiePrefixes)
   const isPrivate = (principal !== null || asksAddress(plan)) && !route.isSharedCacheAllowed
   const isCacheOurs = isPrivate || setCookies.length > 0
   const varying = variesBy(plan)
   const lines: string[] = []
   const cacheControl: string[] = []
   const vary: string[] = []
+  const isWritable = areFieldValues(headers)
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at]!
     const value = headers[at + 1]!
-    const { lower, shape } = readName(name)
-    if (shape === 'invalid' || !isFieldValue(value)) continue // the runtime would refuse to write it
-    if (isHopByHop(lower) || lower === 'x-request-id') continue
-    if (lower.startsWith('access-control-') || (answerHeaders.length > 0 && OUR_LIMITS.has(lower))) continue
-    if (WHOLE_ORIGIN.has(lower) && !route.allowResponseHeaders.has(lower)) continue
-    if (lower === 'set-cookie' && isOwnCookie(value)) continue
-    if (isCacheOurs && lower === 'cache-control') cacheControl.push(value)
-    else if (isCacheOurs && isCdnCacheControl(lower)) continue
-    else if (varying !== null && lower === 'vary') vary.push(value)
-    else lines.push(name, value)
+    if (!isWritable && !isFieldValue(value)) continue // the runtime would refuse to write it
+    switch (fateOf(name)) {
+      case 'keep':
+        lines.push(name, value)
+        break
+      case 'origin':
+        if (route.allowResponseHeaders.has(name.toLowerCase())) lines.push(name, value)
+        break
+      case 'limit':
+        if (answerHeaders.length === 0) lines.push(name, value)
+        break
+      case 'set-cookie':
+        if (!own.is(value)) lines.push(name, value)
+        break
+      case 'cache-control':
+        if (isCacheOurs) cacheControl.push(value)
+        else lines.push(name, value)
+        break
+      case 'cdn':
+        if (!isCacheOurs) lines.push(name, value)
+        break
+      case 'vary':
+        if (varying !== null) vary.push(value)
+        else lines.push(name, value)
+    }
   }
   if (setCookies.length > 0) lines.push('Cache-Control', 'no-store')
   else if (isPrivate) lines.push('Cache-Control', privateCacheControl(cacheControl))
@@ -47,6 +63,19 @@ export function clientHeaders(snapshot: Snapshot, plan: ForwardPlan, sent: Heade
   lines.push('X-Request-Id', plan.head.requestId)
   return lines
 }
+
+/** What becomes of an upstream's field, by its name: most are kept whatever the route says, the others for a reason each. */
+type Fate = 'keep' | 'drop' | 'origin' | 'limit' | 'set-cookie' | 'cache-control' | 'cdn' | 'vary'
+
+const fateOf = byName<Fate>((name) => {
+  const { lower, shape } = readName(name)
+  if (shape === 'invalid' || isHopByHop(lower) || lower === 'x-request-id') return 'drop'
+  if (lower.startsWith('access-control-')) return 'drop'
+  if (WHOLE_ORIGIN.has(lower)) return 'origin'
+  if (OUR_LIMITS.has(lower)) return 'limit'
+  if (lower === 'set-cookie' || lower === 'cache-control' || lower === 'vary') return lower
+  return isCdnCacheControl(lower) ? 'cdn' : 'keep'
+})
 
 /** A shared cache would hand on to every network what only some may have: nobody in particular came in, but not just anybody. */
 function asksAddress({ match }: ForwardPlan): boolean {

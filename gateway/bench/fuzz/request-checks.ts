@@ -28,8 +28,8 @@ export interface Exchanged {
   readonly isTimedOut: boolean
   /** The client hung up when it liked. */
   readonly isAborted: boolean
-  /** Each exchange that reached the upstream is on record. */
-  readonly isRecorded: boolean
+  /** What the exchanges asked for that are over and not on record. */
+  readonly unrecorded: readonly string[]
   readonly heard: readonly Heard[]
 }
 
@@ -40,7 +40,7 @@ const MID_BODY = new Set([400, 408, 413, 431])
 export function findingsOf(known: Known, exchanged: Exchanged): readonly string[] {
   const { sent, answers, heard } = exchanged
   const found = exchanged.isAborted ? [] : [...closing(exchanged)]
-  if (!exchanged.isRecorded) found.push('leak: an exchange is over and not on record')
+  for (const one of exchanged.unrecorded) found.push(`leak: not on record: ${one}`)
   const free = new Set(heard)
   for (const [at, answer] of answers.entries()) {
     const up = valuesOf(answer.headers, 'x-up')[0]

@@ -73,14 +73,14 @@ export const fuzz: Fuzz = async ({ seed, seconds, print }) => {
       const by = chance(next ^ 0x5eed)
       const bytes = requestStream(next, { ...stage.known, host: stage.host })
       const said = { bytes, cuts: splits(by, 400), abortTurns: by.isOnceIn(6) ? by.number(30) : null }
-      const exchanged = await stage.exchange(said, (heard) => !recent.has(markOf(heard) ?? next))
+      const exchanged = await stage.exchange(said, (heard) => streamOf(heard, recent) === undefined)
       counts.requests += exchanged.sent.length
       counts.forwarded += exchanged.heard.length
       counts.broken += exchanged.sentError === null ? 0 : 1
       const found = [...findingsOf(stage.known, exchanged), ...bugs.splice(0), ...faultsOf(stage)]
       for (const heard of stage.recorder.heard) {
-        const of = recent.get(markOf(heard) ?? -1)
         if (!exchanged.heard.includes(heard)) {
+          const of = streamOf(heard, recent)
           found.push(
             ...(of === undefined
               ? [`unasked: of no stream ${heard.message.target}`]
@@ -132,10 +132,12 @@ export async function startStage(): Promise<Stage> {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-fuzz-'))
   const faults: unknown[] = []
   const recorded = new Set<string>()
-  const waiting = new Set<string>()
+  /** What exchanges that are not on record asked for, by their ids. */
+  const waiting = new Map<string, string>()
   const journal: NodeJournal = {
     record({ requestId }) {
-      if (waiting.delete(requestId)) return
+      // Kept too when it was waited for: the upstream may hear of it once more, as of a try that was given up.
+      waiting.delete(requestId)
       recorded.add(requestId)
       if (recorded.size > RECORDS_MAX) recorded.delete(recorded.values().next().value!)
     },
@@ -151,18 +153,22 @@ export async function startStage(): Promise<Stage> {
     admin: await issuer.sign({ sub: 'fuzz-admin', roles: ['chief'] }),
   }
   const expectRecords = () => {
-    const ids = recorder.heard.flatMap(({ message }) => valuesOf(message.headers, 'x-request-id'))
-    for (const id of new Set(ids)) if (!recorded.has(id)) waiting.add(id)
+    for (const { message } of recorder.heard) {
+      for (const id of valuesOf(message.headers, 'x-request-id')) {
+        if (!recorded.has(id)) waiting.set(id, `${message.method} ${message.target}`)
+      }
+    }
   }
   const exchange: Stage['exchange'] = async (said, isMine = () => true) => {
     const read = oracle(said.bytes)
     const got = await converse(port, said, read)
     await settled(() => !recorder.isBusy())
     expectRecords()
-    const isRecorded = await settled(() => waiting.size === 0, RECORD_MS)
+    await settled(() => waiting.size === 0, RECORD_MS)
+    const unrecorded = [...waiting.values()]
     waiting.clear()
     const heard = recorder.heard.filter(isMine)
-    return { sent: read.messages, sentError: read.error, ...got, isRecorded, heard }
+    return { sent: read.messages, sentError: read.error, ...got, unrecorded, heard }
   }
   const close = async () => {
     await gateway.close()
@@ -326,9 +332,10 @@ function faultsOf(stage: Stage): string[] {
 }
 
 /** Of the stream that a request at the upstream came from. */
-function markOf({ message }: Heard): number | null {
-  const found = /s(\d+)-\d/.exec(message.target)
-  return found === null ? null : Number(found[1])
+function streamOf({ message }: Heard, streams: ReadonlyMap<number, Exchanged>): Exchanged | undefined {
+  const { target } = message
+  const marked = streams.get(Number(/s(\d+)-/.exec(target)?.[1]))
+  return marked ?? [...streams.values()].find(({ sent }) => sent.some((one) => one.target === target))
 }
 
 function kindOf(finding: string): string {

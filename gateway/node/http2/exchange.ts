@@ -5,6 +5,7 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import { fieldsByName } from '../../http/header-list.ts'
 import type { InboundRequest, InboundResponse } from '../inbound.ts'
 
 const TORN = new Error('the answer is incomplete')
@@ -194,12 +195,7 @@ export class Http2Response implements InboundResponse {
   }
 
   writeInformation(status: number, headers: readonly string[]): void {
-    const fields: Record<string, string[]> = {}
-    for (let at = 0; at < headers.length; at += 2) {
-      const name = headers[at]!.toLowerCase()
-      fields[name] = [...(fields[name] ?? []), headers[at + 1]!]
-    }
-    if (!this.destroyed) this.#stream.additionalHeaders({ ...fields, ':status': status })
+    if (!this.destroyed) this.#stream.additionalHeaders({ ...fieldsByName(headers), ':status': status })
   }
 
   addTrailers(lines: readonly (readonly [name: string, value: string])[]): void {

@@ -12,9 +12,10 @@ import { acceptWebSocket } from '../../../upstream-mock/websocket.ts'
 import { type MadeCertificate, makeCertificate } from '../../test/support/certificates.ts'
 import { OPEN_POLICY, signIn, startTestGateway, type TestGateway } from '../../test/support/gateway.ts'
 import { http2Client } from '../../test/support/http2.ts'
+import { exchangeRaw, parseAnswer, rawClient } from '../../test/support/raw.ts'
 import { until } from '../../test/support/until.ts'
 import { loadPolicy } from '../config-file.ts'
-import { isFor } from './tls-files.ts'
+import { isFor } from '../tls-files.ts'
 
 const HOST = 'books.test'
 const folder = mkdtempSync(join(tmpdir(), 'postern-tls-server-'))
@@ -111,6 +112,21 @@ test('[FR-057] HTTP/1.1 is spoken where nothing else is agreed, WebSocket with i
     expect(text).toMatch(/^HTTP\/1.1 101 /)
     socket.destroy()
   }
+})
+
+test('[FR-057] plain HTTP to a port of TLS is told so; whoever says nothing, or leaves, leaves nothing behind', async () => {
+  const { status, headers, body } = parseAnswer(
+    await exchangeRaw(gateway.url, `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`),
+  )
+  expect([status, headers.get('connection')]).toEqual([400, ['close']])
+  expect(JSON.parse(body)).toMatchObject({ code: 'bad-request', detail: expect.stringContaining('https') })
+  expect((await gateway.recordOf(({ log }) => log?.includes('TLS') === true)).status).toBe(400)
+  for (const bytes of ['', '\0', '\x16', '\x16\x03\x01\x02\x00garbage']) {
+    const client = await rawClient(gateway.url)
+    if (bytes !== '') client.send(bytes)
+    client.close()
+  }
+  expect(await shown(HOST)).toBe('first')
 })
 
 test('[FR-057] new files are shown from the next handshake on; files that will not do change nothing', async () => {

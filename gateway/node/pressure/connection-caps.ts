@@ -26,7 +26,7 @@ export interface StallPace {
 }
 
 /** What waits in our memory for a reader moves at least once in this time, or its connection is cut. */
-const CLIENT_STALL_MS = 60_000
+export const CLIENT_STALL_MS = 60_000
 const PACE: StallPace = { sweepMs: 5_000, stallMs: CLIENT_STALL_MS }
 
 type Accept = (this: Server, socket: Socket) => void

@@ -4,6 +4,7 @@
  */
 
 import { clientAddressOf, peerOf } from '../../admit/client-address.ts'
+import { readName } from '../../http/field-line.ts'
 import { networkOf } from '../../limit/address.ts'
 import { Refusal } from '../../model.ts'
 import type { AdmissionRules } from '../../snapshot.ts'
@@ -121,7 +122,7 @@ function clientOf({ isTrusted }: AdmissionRules, request: InboundRequest): strin
   if (!isTrusted(peer)) return peer
   const headers = request.rawHeaders
   const names: string[] = []
-  for (let at = 0; at < headers.length; at += 2) names.push(headers[at]!.toLowerCase())
+  for (let at = 0; at < headers.length; at += 2) names.push(readName(headers[at]!).lower)
   return clientAddressOf(isTrusted, peer, { headers, names })
 }
 

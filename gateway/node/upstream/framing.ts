@@ -1,5 +1,6 @@
-/** What the fields of an answer say of the length of its body. */
+/** What fields say of the length of a body. */
 
+import { firstValue } from '../../http/header-list.ts'
 import type { HeaderList } from '../../model.ts'
 
 /**
@@ -21,9 +22,9 @@ export function isFramedOnce(lines: HeaderList): boolean {
 /** -1 where only the end will tell. */
 export function lengthOf(method: string, status: number, lines: HeaderList): number {
   if (method === 'HEAD' || status === 204 || status === 304) return 0
-  for (let at = 0; at < lines.length; at += 2) {
-    const name = lines[at]!
-    if (name.length === 14 && name.toLowerCase() === 'content-length') return Number(lines[at + 1])
-  }
-  return -1
+  const length = firstValue(lines, 'content-length')
+  return length === null ? -1 : Number(length)
 }
+
+/** Methods whose content a server expects, and so is told when there is none (RFC 9110 §8.6). */
+export const WITH_CONTENT: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])

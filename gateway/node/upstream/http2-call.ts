@@ -1,9 +1,10 @@
 /** One exchange with an upstream on a stream of HTTP/2 (RFC 9113). */
 
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
+import { fieldsByName, isNamed } from '../../http/header-list.ts'
 import type { HeaderList } from '../../model.ts'
 import { codeOf, stopped } from '../upstream-failure.ts'
-import { lengthOf } from './framing.ts'
+import { lengthOf, WITH_CONTENT } from './framing.ts'
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from './transport.ts'
 
 /** Interim answers to one request; more are a flood. */
@@ -78,7 +79,7 @@ export class Http2Call implements UpstreamCall {
     stream.on('drain', () => {
       if (!this.#isOver) this.#handler.onWritable()
     })
-    stream.on('wantTrailers', () => stream.sendTrailers(fieldsOf(this.#requestTrailers)))
+    stream.on('wantTrailers', () => stream.sendTrailers(fieldsByName(this.#requestTrailers)))
   }
 
   /** It turned out that the server does not speak HTTP/2: the same request, by what it does speak. */
@@ -181,17 +182,14 @@ export class Http2Call implements UpstreamCall {
   }
 }
 
-/** Methods whose requests have a body as a rule: without one that is said (RFC 9110 §8.6). */
-const USUALLY_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
-
 function headOf({ method, path, headers, bodyBytes }: UpstreamRequest, scheme: string): string[] {
   let authority = ''
   const lines: string[] = []
   for (let at = 0; at < headers.length; at += 2) {
-    if (headers[at]!.length === 4 && headers[at]!.toLowerCase() === 'host') authority = headers[at + 1]!
+    if (isNamed(headers[at]!, 'host')) authority = headers[at + 1]!
     else lines.push(headers[at]!, headers[at + 1]!)
   }
-  if (bodyBytes > 0 || (bodyBytes === 0 && USUALLY_WITH_BODY.has(method))) lines.push('content-length', `${bodyBytes}`)
+  if (bodyBytes > 0 || (bodyBytes === 0 && WITH_CONTENT.has(method))) lines.push('content-length', `${bodyBytes}`)
   return [':method', method, ':scheme', scheme, ':authority', authority, ':path', path, ...lines]
 }
 
@@ -199,15 +197,6 @@ function withoutPseudo(raw: readonly string[]): HeaderList {
   const lines: string[] = []
   for (let at = 0; at < raw.length; at += 2) if (!raw[at]!.startsWith(':')) lines.push(raw[at]!, raw[at + 1]!)
   return lines
-}
-
-function fieldsOf(lines: HeaderList): Record<string, string[]> {
-  const fields: Record<string, string[]> = Object.create(null)
-  for (let at = 0; at < lines.length; at += 2) {
-    const name = lines[at]!.toLowerCase()
-    fields[name] = [...(fields[name] ?? []), lines[at + 1]!]
-  }
-  return fields
 }
 
 /** The session was over before it was asked, so nothing of the request was sent. */

@@ -4,8 +4,9 @@
  */
 
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { connect, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { openConnection } from './connect.ts'
 import { Http2Call } from './http2-call.ts'
 import type { UpstreamTls } from './tls.ts'
 import type { Transport, TransportOptions, UpstreamHandler, UpstreamRequest } from './transport.ts'
@@ -112,7 +113,13 @@ export function http2Transport(target: Http2Target, options: TransportOptions, h
   }
 
   function open(): void {
-    const socket = dial()
+    const socket = openConnection(target.origin, target.tls, ['h2', 'http/1.1'], options.lookup, () => {
+      settled()
+      if (target.tls === null || (socket as TLSSocket).alpnProtocol === 'h2') return void adopt(socket)
+      socket.destroy()
+      older ??= http1()
+      next()
+    })
     connecting.add(socket)
     const timer = setTimeout(() => {
       socket.destroy(Object.assign(new Error(`no connection for ${options.connectMs} ms`), { code: 'ETIMEDOUT' }))
@@ -131,24 +138,6 @@ export function http2Transport(target: Http2Target, options: TransportOptions, h
       socket.off('close', onClose)
     }
     socket.once('close', onClose)
-    socket.once(target.tls === null ? 'connect' : 'secureConnect', () => {
-      settled()
-      if (target.tls === null || (socket as TLSSocket).alpnProtocol === 'h2') return void adopt(socket)
-      socket.destroy()
-      older ??= http1()
-      next()
-    })
-  }
-
-  function dial(): Socket {
-    const { origin, socketPath, tls } = target
-    if (socketPath !== null) return connect({ path: socketPath })
-    const { hostname, port, protocol } = new URL(origin)
-    const host = hostname.replace(/^\[|\]$/g, '')
-    const lookup = options.lookup === null ? {} : { lookup: options.lookup }
-    const where = { host, port: Number(port || (protocol === 'https:' ? 443 : 80)), ...lookup }
-    const socket = tls === null ? connect(where) : connectTls({ ...where, ...tls, ALPNProtocols: ['h2', 'http/1.1'] })
-    return socket.setNoDelay(true)
   }
 
   function adopt(socket: Socket): void {

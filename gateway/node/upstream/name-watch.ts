@@ -5,6 +5,7 @@
 
 import { type LookupAddress, lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
+import { bareHost } from '../../http/authority.ts'
 
 export interface NameWatch {
   close(): void
@@ -16,7 +17,7 @@ const LOOK_MS = 30_000
 /** Null for an address, a socket and this machine, which are what they are. */
 export function hostnameOf(origin: string): string | null {
   if (!/^https?:/.test(origin)) return null
-  const name = new URL(origin).hostname.replace(/^\[|\]$/g, '')
+  const name = bareHost(new URL(origin).hostname)
   return isIP(name) !== 0 || name === 'localhost' ? null : name
 }
 

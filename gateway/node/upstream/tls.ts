@@ -2,7 +2,8 @@
 
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
-import type { ServerWay } from '../http2/tls-files.ts'
+import { bareHost } from '../../http/authority.ts'
+import type { ServerWay } from '../tls-files.ts'
 
 export interface UpstreamTls {
   /** Empty for an address, which is no name to ask for (RFC 6066 §3). */
@@ -20,7 +21,7 @@ export function upstreamTls(
   { ca, certificate, serverName }: Omit<ServerWay, 'isHttp2'>,
 ): UpstreamTls | null {
   if (!origin.startsWith('https:')) return null
-  const name = serverName ?? new URL(origin).hostname.replace(/^\[|\]$/g, '')
+  const name = serverName ?? bareHost(new URL(origin).hostname)
   return {
     servername: isIP(name) === 0 ? name : '',
     checkServerIdentity: (_name, peer) => checkServerIdentity(name, peer),

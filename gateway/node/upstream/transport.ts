@@ -3,6 +3,11 @@
 import type { LookupFunction } from 'node:net'
 import type { HeaderList } from '../../model.ts'
 
+/** Shorter than what servers keep an idle connection for (Node's own default is 5 s), so that fewer requests meet a dead one. */
+export const KEEP_ALIVE_MS = 4_000
+/** Of an answer, interim heads each for themselves. */
+export const HEAD_BYTES_MAX = 64 * 1024
+
 export interface UpstreamRequest {
   readonly method: string
   readonly path: string

@@ -7,11 +7,15 @@ import type { HeaderList } from '../../model.ts'
 import { stopped } from '../upstream-failure.ts'
 import { isFramedOnce, lengthOf } from './framing.ts'
 import type { UpstreamTls } from './tls.ts'
-import type { Transport, TransportOptions, UpstreamCall, UpstreamHandler, UpstreamRequest } from './transport.ts'
-
-/** Shorter than what servers keep an idle connection for (Node's own default is 5 s), so that fewer requests meet a dead one. */
-const KEEP_ALIVE_MS = 4_000
-const HEADER_BYTES_MAX = 64 * 1024
+import {
+  HEAD_BYTES_MAX,
+  KEEP_ALIVE_MS,
+  type Transport,
+  type TransportOptions,
+  type UpstreamCall,
+  type UpstreamHandler,
+  type UpstreamRequest,
+} from './transport.ts'
 
 export function undiciTransport(
   origin: string,
@@ -29,7 +33,7 @@ export function undiciTransport(
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    maxHeaderSize: HEADER_BYTES_MAX,
+    maxHeaderSize: HEAD_BYTES_MAX,
     connect: { timeout: connectMs, ...(lookup === null ? {} : { lookup }), ...tls },
   })
   return {
@@ -50,7 +54,6 @@ class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | null = null
   #isOver = false
   #isPaused = false
-  #trailers: HeaderList = []
 
   constructor(request: UpstreamRequest, handler: UpstreamHandler) {
     this.#request = request
@@ -122,8 +125,7 @@ class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#trailers = flatten(controller.rawTrailers, {})
-    this.#handler.onEnd(this.#trailers)
+    this.#handler.onEnd(flatten(controller.rawTrailers, {}))
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown): void {

@@ -4,7 +4,7 @@
  */
 
 import type { Upstream } from '../../rules.ts'
-import type { ServerWay } from '../http2/tls-files.ts'
+import type { ServerWay } from '../tls-files.ts'
 
 const ways = new WeakMap<Upstream, ServerWay>()
 

@@ -1,18 +1,15 @@
 /** Several servers behind one gateway, over real sockets: which is asked, what happens when one fails, and what is never sent twice. */
 
-import { createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type Backend, fine, startBackend, torn } from '../support/backend.ts'
+import { type Backend, fine, startBackend, startMute, torn } from '../support/backend.ts'
 import { startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { freePort } from '../support/ports.ts'
-import { exchangeRaw, parseAnswer, rawClient } from '../support/raw.ts'
+import { rawClient } from '../support/raw.ts'
 import { until } from '../support/until.ts'
 
 let a: Backend
 let b: Backend
-/** Takes connections and says nothing: a TLS handshake with it never ends. */
-let mute: Server
-let muteUrl: string
+let mute: Awaited<ReturnType<typeof startMute>>
 let adminPort: number
 let deadUrl: string
 let gateway: TestGateway
@@ -32,7 +29,7 @@ const upstreams = () => `
   waiting: { url: "${a.url}", connections: 1, timeouts: { connect: 300ms } }
   checked: { url: [${a.url}, ${b.url}], health: { path: /health/checked, interval: 100ms } }
   only: { url: "${a.url}", health: { path: /health/only, interval: 100ms } }
-  mute: { url: "${muteUrl.replace('http:', 'https:')}", timeouts: { connect: 300ms } }
+  mute: { url: "https://127.0.0.1:${mute.port}", timeouts: { connect: 300ms } }
   slow: { url: "${a.url}", timeouts: { firstByte: 300ms, idle: 1h } }
   idle: { url: "${a.url}", timeouts: { firstByte: 1h, idle: 300ms } }
   total: { url: "${a.url}", timeouts: { total: 300ms } }
@@ -57,9 +54,7 @@ ${NAMES.map((name) => `  /${name}/**: { to: ${name}, access: public }`).join('\n
 
 beforeAll(async () => {
   ;[a, b] = await Promise.all([startBackend(unwell), startBackend(unwell)])
-  mute = createServer(() => {})
-  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
-  muteUrl = `http://127.0.0.1:${(mute.address() as { port: number }).port}`
+  mute = await startMute()
   deadUrl = `http://127.0.0.1:${await freePort()}`
   adminPort = await freePort()
   gateway = await startTestGateway({ policy: policy(upstreams()) })
@@ -352,21 +347,6 @@ test('[FR-055] the only server is believed too', async () => {
   await until(() => stateOf('only')[0] === 'down', 'it is down')
   const answer = await ask('/only/x')
   expect([answer.status, answer.code, answer.headers.get('retry-after')]).toEqual([503, 'upstream-down', '1'])
-})
-
-test('[FR-055] a WebSocket goes where requests go: not to a server that is down, and not at all when all are', async () => {
-  const upgrade = (path: string) =>
-    exchangeRaw(
-      gateway.url,
-      `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-    )
-  unwell.set(`${a.url}/health/checked`, 500)
-  await until(() => stateOf('checked')[0] === 'down' && stateOf('checked')[1] === 'up', 'one is down')
-  for (let at = 0; at < 4; at += 1) expect(parseAnswer(await upgrade('/checked/ws')).status).toBe(200)
-  expect([countOf(a, '/checked/ws'), countOf(b, '/checked/ws')]).toEqual([0, 4])
-  unwell.set(`${b.url}/health/checked`, 500)
-  await until(() => stateOf('checked')[1] === 'down', 'both are down')
-  expect(parseAnswer(await upgrade('/checked/ws')).status).toBe(503)
 })
 
 test('[FR-055] a server that a reload removes finishes what it has, and gets nothing new, not even a question', async () => {

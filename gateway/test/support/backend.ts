@@ -1,7 +1,7 @@
 /** A server behind the gateway that a test holds in its hand: it can be stopped, killed and brought back under the same address. */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createMute } from 'node:net'
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -59,4 +59,11 @@ export async function startBackend(
   backend.port = await listen(port)
   backend.url = `http://${host}:${backend.port}`
   return backend
+}
+
+/** Takes connections and says nothing: a TLS handshake with it never ends. */
+export async function startMute(): Promise<{ readonly port: number; close(): void }> {
+  const server = createMute(() => {})
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { port: (server.address() as AddressInfo).port, close: () => void server.close() }
 }

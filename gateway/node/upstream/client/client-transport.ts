@@ -5,15 +5,20 @@
  */
 
 import type { LookupFunction } from 'node:net'
-import { socketPathOf } from '../../../http/authority.ts'
-import type { Transport, TransportOptions, UpstreamCall, UpstreamHandler, UpstreamRequest } from '../transport.ts'
+import { bareHost, socketPathOf } from '../../../http/authority.ts'
+import {
+  KEEP_ALIVE_MS,
+  type Transport,
+  type TransportOptions,
+  type UpstreamCall,
+  type UpstreamHandler,
+  type UpstreamRequest,
+} from '../transport.ts'
 import { ClientCall, tell } from './client-call.ts'
 import { type ClientTarget, Connection, type ConnectionOwner } from './connection.ts'
 import { closed, connectTimeout } from './failure.ts'
 import { requestHead } from './request-head.ts'
 
-/** Shorter than what servers keep an idle connection for (Node's own default is 5 s), so that fewer requests meet a dead one. */
-const KEEP_ALIVE_MS = 4_000
 /** A server that says how long it waits closes then, and its word was on the way for a while. */
 const KEEP_ALIVE_MARGIN_MS = 1_000
 const SWEEP_MS = 500
@@ -168,7 +173,7 @@ export function clientTargetOf(origin: string): ClientTarget | null {
   if (path !== null) return { path }
   const { protocol, hostname, port } = new URL(origin)
   if (protocol !== 'http:') return null
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port === '' ? 80 : port) }
+  return { host: bareHost(hostname), port: Number(port === '' ? 80 : port) }
 }
 
 /** A call that was over before it began; its handler hears of it after the return. */

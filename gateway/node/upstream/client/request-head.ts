@@ -3,13 +3,14 @@
  * one line end too many is a request that nobody decided about.
  */
 
+import { areFieldValues, isToken } from '../../../http/field-line.ts'
+import { remembered } from '../../../http/remembered.ts'
 import type { HeaderList } from '../../../model.ts'
+import { WITH_CONTENT } from '../framing.ts'
 import type { UpstreamRequest } from '../transport.ts'
-import { isFieldValue, isToken } from './fields.ts'
 
+const KNOWN_NAMES_MAX = 1000
 const PATH = /^[\x21-\x7e\x80-\xff]+$/
-/** Methods whose content a server expects, and so is told that there is none (RFC 9110 §8.6). */
-const WITH_CONTENT = new Set(['POST', 'PUT', 'PATCH'])
 /** What belongs to the connection, or frames, is written here and nowhere else. */
 const OWN_NAMES = new Set([
   ...['connection', 'content-length', 'expect', 'keep-alive', 'proxy-connection'],
@@ -20,17 +21,17 @@ const OWN_NAMES = new Set([
 export function requestHead({ method, path, headers, bodyBytes }: UpstreamRequest, host: string): string | Error {
   if (!isToken(method) || method === 'CONNECT') return unsendable(`the method ${JSON.stringify(method)}`)
   if (!PATH.test(path)) return unsendable('a path with a blank or control character')
+  if (!areFieldValues(headers)) return unsendable('a field with a control character')
   let hosts = 0
   let isTrailed = false
   let head = `${method} ${path} HTTP/1.1`
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at]!
-    const value = headers[at + 1]!
-    const start = isFieldValue(value) ? lineStart(name) : null
-    if (start === null) return unsendable(`the field ${JSON.stringify(name)}`)
+    const start = lineStart(name)
+    if (start === '') return unsendable(`the field ${JSON.stringify(name)}`)
     if (name.length === 4 && name.toLowerCase() === 'host') hosts++
     else if (name.length === 2 && name.toLowerCase() === 'te') isTrailed = true
-    head += start + value
+    head += start + headers[at + 1]
   }
   if (isTrailed) head += '\r\nConnection: TE' // RFC 9110 §10.1.4
   if (hosts > 1) return unsendable('two Host fields')
@@ -42,30 +43,22 @@ export function requestHead({ method, path, headers, bodyBytes }: UpstreamReques
 
 /** The end of a chunked body. */
 export function lastChunk(trailers: HeaderList): string | Error {
+  if (!areFieldValues(trailers)) return unsendable('a trailer with a control character')
   let text = '0'
   for (let at = 0; at < trailers.length; at += 2) {
     const name = trailers[at]!
-    const value = trailers[at + 1]!
-    const start = isFieldValue(value) ? lineStart(name) : null
-    if (start === null) return unsendable(`the trailer ${JSON.stringify(name)}`)
-    text += start + value
+    const start = lineStart(name)
+    if (start === '') return unsendable(`the trailer ${JSON.stringify(name)}`)
+    text += start + trailers[at + 1]
   }
   return `${text}\r\n\r\n`
 }
 
-/** Names that were found to be right, as they are spelt, with what is written of them: a request has the same ones as the last. */
-const known = new Map<string, string>()
-const KNOWN_NAMES_MAX = 1000
-
-/** The end of the line before, and the name; null for one that is not to be written. */
-function lineStart(name: string): string | null {
-  const before = known.get(name)
-  if (before !== undefined) return before
-  if (!isToken(name) || OWN_NAMES.has(name.toLowerCase())) return null
-  const start = `\r\n${name}: `
-  if (known.size < KNOWN_NAMES_MAX) known.set(name, start)
-  return start
-}
+/** The end of the line before, and the name; empty for one that is not to be written. A request has the names of the one before it. */
+const lineStart = remembered(
+  (name) => (isToken(name) && !OWN_NAMES.has(name.toLowerCase()) ? `\r\n${name}: ` : ''),
+  KNOWN_NAMES_MAX,
+)
 
 function unsendable(what: string): Error {
   return Object.assign(new Error(`${what} cannot be sent`), { code: 'gateway.bug' })

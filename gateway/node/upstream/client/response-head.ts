@@ -3,7 +3,9 @@
  * never sent, so whatever the RFC leaves to repair is refused.
  */
 
-import { isBlank, isToken, lists } from './fields.ts'
+import { isToken } from '../../../http/field-line.ts'
+import { isNamed } from '../../../http/header-list.ts'
+import { isBlank, lists } from './fields.ts'
 
 const LINES_MAX = 512
 /** The last length that a number holds exactly has 16 digits. */
@@ -109,11 +111,6 @@ function readFraming(head: ResponseHead, isOld: boolean): Fault | null {
   return null
 }
 
-/** Both are of one length. */
-function isNamed(name: string, lower: string): boolean {
-  return name === lower || name.toLowerCase() === lower
-}
-
 function keepAliveMsOf(value: string): number {
   const seconds = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i.exec(value)?.[1]
   return seconds === undefined ? -1 : Number(seconds) * 1000
@@ -121,8 +118,5 @@ function keepAliveMsOf(value: string): number {
 
 /** A trailer that frames would frame what has ended (RFC 9110 §6.5.1). */
 export function isFraming(name: string): boolean {
-  return (
-    (name.length === 14 && isNamed(name, 'content-length')) ||
-    (name.length === 17 && isNamed(name, 'transfer-encoding'))
-  )
+  return isNamed(name, 'content-length') || isNamed(name, 'transfer-encoding')
 }

@@ -4,12 +4,11 @@
  */
 
 import type { HeaderList } from '../../../model.ts'
+import { HEAD_BYTES_MAX } from '../transport.ts'
 import { ChunkedBody } from './chunked-body.ts'
 import { LineScan } from './line-scan.ts'
 import { type Fault, isFraming, type ResponseHead, readFields, readHead } from './response-head.ts'
 
-/** What undici allowed, interim heads each for themselves. */
-const HEAD_BYTES_MAX = 64 * 1024
 const TRAILER_BYTES_MAX = 16 * 1024
 const INTERIM_COUNT_MAX = 32
 

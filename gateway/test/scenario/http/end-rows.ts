@@ -159,39 +159,28 @@ export const END_ROWS: readonly HttpRow[] = [
       ['trailers', 'Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n0\r\nX-A: b\r\n', 'close'],
       ['bad-chunk', 'Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\nzz\r\n', 'close'],
     ] as const
-  ).flatMap(([name, rest, end]): HttpRow[] => [
-    {
-      id: `torn-${name}`,
-      title: 'a torn answer is never delivered as complete',
-      ask: { bytes: [GET] },
-      upstream: [
-        [
-          'whole',
-          `HTTP/1.1 200 OK\r\n${rest.replace(/some[\s\S]*$/, '')}some`,
-          { client: 'some' },
-          rest.replace(/^[\s\S]*some/, ''),
-          end,
-        ],
-      ],
-      expect: { answers: [{ status: 200 }], end: 'torn', upstream: A },
-    },
-    {
-      id: `torn-${name}-http10`,
-      title: 'to a client of HTTP/1.0 only a reset says that it is not all',
-      ask: { bytes: [OLD] },
-      upstream: [
-        [
-          'whole',
-          `HTTP/1.1 200 OK\r\n${rest.replace(/some[\s\S]*$/, '')}some`,
-          { client: 'some' },
-          rest.replace(/^[\s\S]*some/, ''),
-          end,
-        ],
-      ],
-      expect: { answers: [{ status: 200 }], end: name.startsWith('length') ? 'torn' : 'reset', upstream: A },
-      except: CLIENTS,
-    },
-  ]),
+  ).flatMap(([name, rest, end]): HttpRow[] => {
+    const head = rest.replace(/some[\s\S]*$/, '')
+    const tail = rest.replace(/^[\s\S]*some/, '')
+    const upstream = [['whole', `HTTP/1.1 200 OK\r\n${head}some`, { client: 'some' }, tail, end]] as const
+    return [
+      {
+        id: `torn-${name}`,
+        title: 'a torn answer is never delivered as complete',
+        ask: { bytes: [GET] },
+        upstream,
+        expect: { answers: [{ status: 200 }], end: 'torn', upstream: A },
+      },
+      {
+        id: `torn-${name}-http10`,
+        title: 'to a client of HTTP/1.0 only a reset says that it is not all',
+        ask: { bytes: [OLD] },
+        upstream,
+        expect: { answers: [{ status: 200 }], end: name.startsWith('length') ? 'torn' : 'reset', upstream: A },
+        except: CLIENTS,
+      },
+    ]
+  }),
   {
     id: 'stalled',
     title: 'an upstream that says nothing is a 504 in the end',

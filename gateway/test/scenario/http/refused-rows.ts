@@ -66,6 +66,7 @@ const BAD_CHUNKS: readonly (readonly [string, string])[] = [
   ['line-feed', '2\nok\r\n0\r\n\r\n'],
   ['line-feed-after', '2\r\nok\n0\r\n\r\n'],
   ['extension-line-feed', '2;a\nok\r\n0\r\n\r\n'],
+  ['extension-flood', `2;${'a'.repeat(20_000)}\r\nok\r\n0\r\n\r\n`],
   ['extension-nul', '2;a=\0\r\nok\r\n0\r\n\r\n'],
 ]
 

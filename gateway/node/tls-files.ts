@@ -8,8 +8,9 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { type Issue, issueAt, type Path, type Places, type Trouble } from '../../config/issues.ts'
-import type { GatewayConfig } from '../../config/schema.ts'
+import { type Issue, issueAt, type Path, type Places, type Trouble } from '../config/issues.ts'
+import type { GatewayConfig } from '../config/schema.ts'
+import { bareHost } from '../http/authority.ts'
 
 /** What stands in the files, as PEM. */
 export interface Certificate {
@@ -216,7 +217,7 @@ function contextFault(options: { readonly cert?: string; readonly key?: string; 
 
 /** Is the certificate one that clients take for this host? What no host can be called is none, whoever asks for it. */
 export function isFor(leaf: X509Certificate, host: string): boolean {
-  const name = host.replace(/^\[|\]$/g, '')
+  const name = bareHost(host)
   try {
     return (isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name)) !== undefined
   } catch {
