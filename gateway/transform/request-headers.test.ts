@@ -13,7 +13,7 @@ import { anUpstream } from '../test/support/routes.ts'
 import { compileIdentity, DIALECTS, IDENTITY_CLAIMS, namesOf } from './identity.ts'
 import { upstreamHeaders } from './request-headers.ts'
 
-const FORGED = 'forged-4711'
+const FORGED = 'forged-47114711'
 const ORIGIN = 'http://127.0.0.1:9000'
 
 const snapshot = {
@@ -150,14 +150,14 @@ const droppedLines = [
   [['X-API-Key', FORGED], 'the key is for us'],
   [['Cookie', `postern.session=${FORGED}`], 'the session is for us'],
   [['Cookie', `postern.a=1; __Host-Postern.session=${FORGED}`], 'in any case'],
-  [['Content-Length', '4711'], 'the runtime frames the body'],
+  [['Content-Length', '47114711'], 'the runtime frames the body'],
   [['Transfer-Encoding', 'chunked'], 'the runtime frames the body'],
   [['X_Other', FORGED], 'this route did not ask for it'],
 ] as const
 for (const [lines, because] of droppedLines) {
   test(`[FR-005] ${lines.join(' | ')} stays here: ${because}`, () => {
     const names = composed(headOf(lines)).filter((_, at) => at % 2 === 0)
-    expect(composed(headOf(lines)).join('\n')).not.toMatch(/forged|4711|100-continue|chunked/)
+    expect(composed(headOf(lines)).join('\n')).not.toMatch(/forged|47114711|100-continue|chunked/)
     expect(names).not.toContain(lines.at(-2))
   })
 }

@@ -4,7 +4,7 @@ import { type HttpRow, OK, OK_SEEN } from './table.ts'
 
 const A = [{ line: 'GET /wire/a' }] as const
 const HINT =
-  'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: x=4711\r\nX-Forwarded-User: 4711\r\n\r\n'
+  'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: x=47114711\r\nX-Forwarded-User: 47114711\r\n\r\n'
 const INTERIM = { workerd: 'fetch shows no 1xx' } as const
 const CONTINUE = { workerd: 'the runtime answers Expect before a Worker runs' } as const
 const post = (target: string, more: string) =>
@@ -110,7 +110,7 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
       answers: [{ ...OK_SEEN, interims: [103] }],
       end: 'open',
       upstream: A,
-      never: ['4711'],
+      never: ['47114711'],
     },
     except: INTERIM,
   },
@@ -119,7 +119,7 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
     title: 'early hints do not wait for the answer',
     ask: { bytes: ['GET /wire/a HTTP/1.1\r\nHost: HOST\r\n\r\n', { client: 'Link: </a.css>; rel=preload\r\n\r\n' }] },
     upstream: [['whole', HINT, { client: '103 Early Hints' }, HINT.replace('a.css', 'b.css'), OK]],
-    expect: { answers: [{ ...OK_SEEN, interims: [103, 103] }], end: 'open', upstream: A, never: ['4711'] },
+    expect: { answers: [{ ...OK_SEEN, interims: [103, 103] }], end: 'open', upstream: A, never: ['47114711'] },
     except: INTERIM,
   },
   {
@@ -146,16 +146,16 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
     id: 'processing',
     title: 'a 102 passes, without a field',
     ask: {},
-    upstream: [['whole', 'HTTP/1.1 102 Processing\r\nX-A: 4711\r\n\r\n', OK]],
-    expect: { answers: [{ ...OK_SEEN, interims: [102] }], end: 'open', upstream: A, never: ['4711'] },
+    upstream: [['whole', 'HTTP/1.1 102 Processing\r\nX-A: 47114711\r\n\r\n', OK]],
+    expect: { answers: [{ ...OK_SEEN, interims: [102] }], end: 'open', upstream: A, never: ['47114711'] },
     except: INTERIM,
   },
   {
     id: 'interim-unknown',
     title: 'a 1xx that nobody knows ends with us',
     ask: {},
-    upstream: [['whole', 'HTTP/1.1 199 What\r\nX-A: 4711\r\n\r\n', OK]],
-    expect: { answers: [{ ...OK_SEEN, interims: [] }], end: 'open', upstream: A, never: ['4711'] },
+    upstream: [['whole', 'HTTP/1.1 199 What\r\nX-A: 47114711\r\n\r\n', OK]],
+    expect: { answers: [{ ...OK_SEEN, interims: [] }], end: 'open', upstream: A, never: ['47114711'] },
     except: INTERIM,
   },
   {
@@ -179,8 +179,8 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
     id: 'switching-unasked',
     title: 'a 101 that nobody asked for is no answer, and nothing behind it is read',
     ask: {},
-    upstream: [`${SWITCHED}frames-4711`],
-    expect: { answers: [{ status: 502 }], end: 'open', upstream: A, isUpstreamClosed: true, never: ['4711'] },
+    upstream: [`${SWITCHED}frames-47114711`],
+    expect: { answers: [{ status: 502 }], end: 'open', upstream: A, isUpstreamClosed: true, never: ['47114711'] },
   },
   {
     id: 'upgrade',
@@ -236,13 +236,13 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
     ask: {
       bytes: [`GET /wire/socket HTTP/1.1\r\nHost: HOST\r\nOrigin: ORIGIN\r\nAuthorization: Bearer TOKEN\r\n${ASK}\r\n`],
     },
-    upstream: [`${SWITCHED.replace('Upgrade: websocket', 'Upgrade: h2c')}frames-4711`],
+    upstream: [`${SWITCHED.replace('Upgrade: websocket', 'Upgrade: h2c')}frames-47114711`],
     expect: {
       answers: [{ status: 502, has: ['connection: close'] }],
       end: 'closed',
       upstream: [{ line: 'GET /wire/socket' }],
       isUpstreamClosed: true,
-      never: ['4711'],
+      never: ['47114711'],
     },
     except: UPGRADE,
   },
@@ -255,7 +255,7 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
     upstream: [
       [
         'whole',
-        'HTTP/1.1 426 Upgrade Required\r\nSet-Cookie: postern.session_token=4711\r\nContent-Length: 2\r\n\r\nno',
+        'HTTP/1.1 426 Upgrade Required\r\nSet-Cookie: postern.session_token=47114711\r\nContent-Length: 2\r\n\r\nno',
         'close',
       ],
     ],
@@ -263,7 +263,7 @@ export const INTERIM_ROWS: readonly HttpRow[] = [
       answers: [{ status: 426, body: 'no' }],
       end: 'closed',
       upstream: [{ line: 'GET /wire/socket' }],
-      never: ['4711'],
+      never: ['47114711'],
     },
     except: UPGRADE,
   },
