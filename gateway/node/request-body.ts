@@ -136,23 +136,7 @@ export function drain(request: InboundRequest): void {
   })
   request.on('close', () => clearTimeout(timer))
   request.on('error', ignore)
-  if (request.httpVersion !== '2.0') lingerWith(request)
   request.resume()
-}
-
-/** Node hangs up as soon as the last answer of a connection is out; here it only says that it will, until the body has been read. */
-function lingerWith(request: InboundRequest): void {
-  const { socket } = request
-  if (Object.hasOwn(socket, 'destroySoon')) return
-  let isOver = false
-  socket.destroySoon = () => {
-    isOver = true
-    socket.end()
-  }
-  request.on('end', () => {
-    Reflect.deleteProperty(socket, 'destroySoon')
-    if (isOver) socket.destroySoon()
-  })
 }
 
 function ignore(): void {}

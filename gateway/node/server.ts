@@ -11,6 +11,7 @@ import type { GatewaySource } from './gateway.ts'
 import { handle } from './handle.ts'
 import { SecureServer } from './http2/secure-server.ts'
 import { LeanRequest } from './lean-request.ts'
+import { dropInput, linger } from './linger.ts'
 import { capConnections } from './pressure/connection-caps.ts'
 import { endWith } from './raw-answer.ts'
 import { isWebSocketUpgrade, newRequestId } from './raw-head.ts'
@@ -74,8 +75,10 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     // `admit` answers this itself, for every runtime alike.
     requireHostHeader: false,
     shouldUpgradeCallback(request) {
-      // While another answer is due on this connection, a 101 would be taken for it.
-      if (isWebSocketUpgrade(request) && !isAnswerDue(currentOf(request.socket))) return true
+      // While another answer is due on this connection, a 101 would be taken for it; behind its last one there is none.
+      const before = currentOf(request.socket)?.response
+      const isFree = before === undefined || (before.closed && before.shouldKeepAlive)
+      if (isFree && isWebSocketUpgrade(request)) return true
       declined.add(request)
       return false
     },
@@ -95,6 +98,8 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   const open = capConnections(server, () => limitsOf(source, server), refuseConnection, counts)
   let lingeringCount = 0
 
+  server.on(tls === null ? 'connection' : 'secureConnection', endsWhole)
+
   const become = (current: Current) => {
     const { socket } = current.request
     if (isAnswerDue(currentOf(socket))) lineUp(current.response, socket)
@@ -109,8 +114,8 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   const serve = (request: IncomingMessage, response: ServerResponse, how: 'plain' | 'continue' | 'unknown-expect') => {
     const before = currentOf(request.socket)
     if (before !== undefined) {
-      // Behind an answer that is the last one nothing is taken for a request (RFC 9112 §9.6), nor read: it would only pile up.
-      if (!before.response.shouldKeepAlive) return stopReading(request.socket, () => true)
+      // Behind an answer that is the last one nothing is taken for a request (RFC 9112 §9.6).
+      if (!before.response.shouldKeepAlive) return dropInput(request.socket)
       // One that is not decided yet may turn out to be the last.
       const { outcome, started } = before.exchange
       if (outcome === null && started !== null) return serveAfter(started, request, response, how)
@@ -136,7 +141,8 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
     const { socket } = request
     const count = waiting.get(socket) ?? 0
     waiting.set(socket, count + 1)
-    if (count === 0) stopReading(socket, () => waiting.get(socket) !== 0)
+    // Later in this turn, for the parser lets its socket go on at the end of each request.
+    if (count === 0) setImmediate(() => waiting.get(socket) !== 0 && socket.pause())
     void started.then(() => {
       waiting.set(socket, waiting.get(socket)! - 1)
       if (socket.destroyed) return
@@ -155,6 +161,7 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   server.on('checkExpectation', (request, response) => serve(request, response, 'unknown-expect'))
   server.on('upgrade', (request, socket, head) => void handleUpgrade(source.current, request, socket as Socket, head))
   server.on('connect', (_request, socket) => {
+    if (socket.writableEnded) return
     if (!isAnswerDue(currentOf(socket))) return void refuseSocket(source, socket, METHOD_REFUSED)
     // Node has let go of this connection, and tells those that wait on it nothing any more.
     for (const response of queued.get(socket) ?? []) response.destroy()
@@ -190,11 +197,9 @@ function limitsOf({ current }: GatewaySource, server: Server) {
   return { connectionsMax, perAddressMax: connectionsPerAddressMax, isTrusted }
 }
 
-/** Later in this turn, for the parser lets its socket go on at the end of each request. */
-function stopReading(socket: Socket, isWanted: () => boolean): void {
-  setImmediate(() => {
-    if (isWanted()) socket.pause()
-  })
+/** Node would destroy the socket as soon as the last answer of its connection is out. */
+function endsWhole(socket: Socket): void {
+  socket.destroySoon = () => linger(socket)
 }
 
 function isAnswerDue(current: Current | undefined): current is Current {
@@ -221,6 +226,7 @@ async function refuseSocket(source: GatewaySource, socket: Duplex, refusal: Refu
  * An answer of ours is written only where no other answer is due first: else it would be taken for that one.
  */
 function onClientError(source: GatewaySource, current: Current | undefined, error: Error, socket: Duplex): void {
+  if (socket.writableEnded) return
   if (!socket.writable || codeOf(error) === 'ECONNRESET' || isHandshakeFault(error)) return void socket.destroy()
   const refusal = refusalOfParser(error)
   if (!isAnswerDue(current)) return void refuseSocket(source, socket, refusal)
@@ -228,7 +234,9 @@ function onClientError(source: GatewaySource, current: Current | undefined, erro
   if (request.complete) {
     // The request before these bytes is whole: it gets its answer, and then the connection ends.
     response.shouldKeepAlive = false
-    response.once('close', () => socket.destroy())
+    dropInput(socket)
+    // Its head may have left already, and promised more.
+    response.once('close', () => linger(socket))
   } else if (response.headersSent || response.socket === null) {
     socket.destroy()
   } else {

@@ -10,6 +10,8 @@ const TOO_LARGE = 'HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nea
 const UPLOAD = 'POST /wire/a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1000000\r\n'
 /** What the runtime in front of a Worker does with connections of clients is its own. */
 const CLIENTS = { workerd: 'the runtime ends its connections to clients itself' } as const
+const UPGRADE =
+  'GET /wire/a HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n'
 const HALF = 'x'.repeat(500_000)
 
 export const END_ROWS: readonly HttpRow[] = [
@@ -115,6 +117,23 @@ export const END_ROWS: readonly HttpRow[] = [
     ask: { bytes: [GET, { client: 'ok' }, 'reset'] },
     expect: { answers: [OK_SEEN], end: 'gone', upstream: A },
   },
+  ...(
+    [
+      ['garbage', OLD, HALF],
+      ['requests', OLD, GET.repeat(5_000)],
+      ['upload', GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'), `${UPLOAD}\r\n${HALF}`],
+      ['upgrade', OLD, `${UPGRADE}${HALF}`],
+    ] as const
+  ).map(
+    ([name, last, more]): HttpRow => ({
+      id: `last-and-${name}`,
+      title: 'what comes behind the last request is nobody’s, and does not make a reset of the end',
+      ask: { bytes: [last + more, { client: '\r\n\r\n' }, more, { client: 'ok' }, more] },
+      upstream: [['whole', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n', { client: '\r\n\r\n' }, 'ok']],
+      expect: { answers: [OK_SEEN], end: 'closed', upstream: A },
+      except: CLIENTS,
+    }),
+  ),
   {
     id: 'client-half-closed',
     title: 'a client that ends its side has left: nobody works for who may not be there',
