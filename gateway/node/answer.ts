@@ -24,6 +24,8 @@ export async function refusedAnswer(exchange: Exchange, refused: Refused): Promi
 export function bugAnswer(exchange: Exchange, error: unknown): OwnAnswer {
   const { snapshot, ports } = exchange.gateway
   exchange.failure = BUG
+  // What waits on its connection for a decision shall not wait for ever.
+  exchange.outcome ??= failedExchange(exchange, BUG)
   ports.journal.fault(exchange.requestId, error)
   return problemAnswer(BUG, exchange.requestId, snapshot.origin, snapshot.ownHeaders)
 }

@@ -7,7 +7,7 @@ import type { AccessRecord } from '../model.ts'
 import type { Ports } from '../ports.ts'
 import { memoryCounters } from '../stores/memory/counters.ts'
 import { noPressure } from '../test/support/pressure.ts'
-import { exchangeRaw, parseAnswer } from '../test/support/raw.ts'
+import { exchangeRaw, parseAnswer, rawClient } from '../test/support/raw.ts'
 import { loadPolicy } from './config-file.ts'
 import type { Endpoints, Gateway } from './gateway.ts'
 import { openExchanges } from './open-exchanges.ts'
@@ -76,7 +76,7 @@ async function start(ports: Partial<Ports>, endpoints: Endpoints = { fetch: () =
     sweep.stop()
     await closeServer(server, upgraded, null, 1000)
   }
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, records, faults }
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, records, faults }
 }
 
 const request = (target: string, ...lines: string[]) =>
@@ -173,4 +173,30 @@ test('[FR-002] an own path gets the body whole, within limits, and a request reb
   expect(seen).toEqual(['POST http://books.test/_postern/~a?x=1 127.0.0.1 null hello'])
   expect(parseAnswer(await exchangeRaw(url, post('x'.repeat(70_000)))).status).toBe(413)
   expect(seen).toHaveLength(1)
+})
+
+test('[FR-053] a connection that waited for a decision and ends with it is read to its end, and what comes is no request', async () => {
+  let decide = bug as () => void
+  const undecided = new Promise<never>((_, reject) => {
+    decide = () => reject(new Error('decided'))
+  })
+  const { server, url, records } = await start({ tokens: { verifyToken: () => undecided } })
+  let requests = 0
+  server.on('request', () => requests++)
+  const client = await rawClient(url)
+  const more = 40_000
+  client.send(`${request('/x', BEARER)}GET / HTTP/1.1\r\n\r\n${request('/y').repeat(more)}`)
+  await expect.poll(() => requests).toBeGreaterThan(1)
+  decide()
+  expect((await client.closed()).match(/^HTTP.*/gm)).toEqual([
+    'HTTP/1.1 503 Service Unavailable',
+    'HTTP/1.1 400 Bad Request',
+  ])
+  const taken = requests
+  client.socket.end()
+  await expect.poll(() => client.socket.closed, { timeout: 10_000 }).toBe(true)
+  expect(client.isReset()).toBe(false)
+  expect(client.socket.bytesWritten).toBeGreaterThan(more * request('/y').length)
+  expect(requests).toBe(taken)
+  expect(records).toHaveLength(2)
 })
