@@ -167,7 +167,9 @@ export async function startStage(): Promise<Stage> {
     await settled(() => waiting.size === 0, RECORD_MS)
     const unrecorded = [...waiting.values()]
     waiting.clear()
-    const heard = recorder.heard.filter(isMine)
+    // A letter changed by chance may make one mark into another's, so what was said now comes first.
+    const targets = new Set(read.messages.map(({ target }) => target))
+    const heard = recorder.heard.filter((one) => targets.has(one.message.target) || isMine(one))
     return { sent: read.messages, sentError: read.error, ...got, unrecorded, heard }
   }
   const close = async () => {
