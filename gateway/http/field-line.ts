@@ -27,7 +27,14 @@ export function byName<Answer extends NonNullable<unknown>>(
   return remembered(answer, NAMES_MAX, NAME_CHARS_MAX)
 }
 
-export const readName = byName<FieldName>((name) => Object.freeze({ lower: name.toLowerCase(), shape: shapeOf(name) }))
+export const readName = byName<FieldName>((name) =>
+  Object.freeze({ lower: interned(name.toLowerCase()), shape: shapeOf(name) }),
+)
+
+/** The engine keeps property names once each, and two such texts are compared by where they are. */
+function interned(text: string): string {
+  return Object.keys({ [text]: null })[0]!
+}
 
 function shapeOf(name: string): FieldName['shape'] {
   if (PLAIN.test(name)) return 'plain'

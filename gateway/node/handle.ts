@@ -8,8 +8,9 @@ import type { Gateway } from './gateway.ts'
 import type { InboundRequest, InboundResponse } from './inbound.ts'
 import { writeInterim } from './interim.ts'
 import { serveOwn } from './own.ts'
-import { newRequestId, rawHeadOf } from './raw-head.ts'
+import { rawHeadOf } from './raw-head.ts'
 import { Relay } from './relay.ts'
+import { newRequestId } from './request-id.ts'
 
 /** Field lines in one head. Far beyond what browsers send; a bound on the work of one request. */
 const FIELD_LINES_MAX = 256

@@ -41,11 +41,27 @@ const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 type Proposed = NonNullable<AccessRecord['proposed']>
 type Counts = Record<Proposed, number>
 
+/** Of status codes. */
+const CLASSES = 6
+
+/** What became of the requests of a route. */
+interface Answers {
+  /** By class of status. */
+  readonly ordinary: number[]
+  /** By class of status and family of the reason. */
+  readonly others: Map<string, number>
+}
+
 export function openMetrics(readings: Readings): Metrics {
   const registry = new Registry()
   const registers = [registry]
-  /** Bounded: a route of the policy or none, a class of status, a family of reasons. */
-  const requests = new Map<string, number>()
+  /** By route of the policy, empty for none. */
+  const requests = new Map<string, Answers>()
+  const begun = (route: string): Answers => {
+    const answers: Answers = { ordinary: Array.from({ length: CLASSES }, () => 0), others: new Map() }
+    requests.set(route, answers)
+    return answers
+  }
   const proposals = new Map<string, Counts>()
 
   /** Of requests that the histogram has not seen yet: many at once cost a fraction of what each costs by itself. */
@@ -68,9 +84,14 @@ export function openMetrics(readings: Readings): Metrics {
     registers,
     collect() {
       this.reset()
-      for (const [key, count] of requests) {
-        const [status = '', reason = '', ...route] = key.split(' ')
-        this.inc({ route: route.join(' '), status, reason }, count)
+      for (const [route, { ordinary, others }] of requests) {
+        for (const [status, count] of ordinary.entries()) {
+          if (count > 0) this.inc({ route, status: `${status}xx`, reason: 'none' }, count)
+        }
+        for (const [key, count] of others) {
+          const [status = '', reason = ''] = key.split(' ')
+          this.inc({ route, status, reason }, count)
+        }
       }
     },
   })
@@ -217,8 +238,13 @@ export function openMetrics(readings: Readings): Metrics {
   return {
     count(record) {
       const { route, status, reason, policy, proposed, durationMs } = record
-      const key = `${classOf(status)} ${familyOf(reason)} ${route ?? ''}`
-      requests.set(key, (requests.get(key) ?? 0) + 1)
+      const answers = requests.get(route ?? '') ?? begun(route ?? '')
+      const klass = Math.floor(status / 100)
+      if (reason === null && klass < CLASSES) answers.ordinary[klass]!++
+      else {
+        const key = `${klass}xx ${reason === null ? 'none' : familyOf(reason)}`
+        answers.others.set(key, (answers.others.get(key) ?? 0) + 1)
+      }
       if (durations.push(durationMs) === DURATIONS_MAX) observeDurations()
       if (proposed === null || route === null) return
       // What began before a reload was asked of another proposal.
@@ -231,9 +257,8 @@ export function openMetrics(readings: Readings): Metrics {
       counts[proposed]++
     },
     policyChanged(before, after) {
-      for (const key of requests.keys()) {
-        const route = key.split(' ').slice(2).join(' ')
-        if (route !== '' && after.routes[route] === undefined) requests.delete(key)
+      for (const route of requests.keys()) {
+        if (route !== '' && after.routes[route] === undefined) requests.delete(route)
       }
       for (const route of proposals.keys()) {
         if (trialOf(before, route) !== trialOf(after, route)) proposals.delete(route)
@@ -267,13 +292,8 @@ function sumOf(all: readonly Readonly<Record<string, ProposalCounts>>[]): Readon
   return sums
 }
 
-function classOf(status: number): string {
-  return `${Math.floor(status / 100)}xx`
-}
-
 /** `token.expired` is one of `token`. */
-function familyOf(reason: string | null): string {
-  if (reason === null) return 'none'
+function familyOf(reason: string): string {
   const dot = reason.indexOf('.')
   return dot < 0 ? reason : reason.slice(0, dot)
 }

@@ -1,14 +1,8 @@
 /** A request as a RawHead: the parser's own list of field lines, in wire order, with nothing joined or dropped. */
 
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { RawHead } from '../model.ts'
 import type { InboundRequest } from './inbound.ts'
-
-/** 122 random bits from Node's own pool; ids of clients and proxies are never taken over (SECURITY rule 28). */
-export function newRequestId(): string {
-  return randomUUID()
-}
 
 export function rawHeadOf(
   request: InboundRequest,
