@@ -1,3 +1,5 @@
+/** Ids of requests are what they say they are: version 4, each digit random. */
+
 import { expect, test } from 'vitest'
 import { newRequestId } from './request-id.ts'
 
