@@ -97,9 +97,8 @@ export function createGatewayServer(source: GatewaySource, tls: ServerTls | null
   server.maxHeadersCount = 0
   const { connections: counts } = source.current.pressure
   const open = capConnections(server, () => limitsOf(source, server), refuseConnection, counts)
-  let lingeringCount = 0
-
   server.on(tls === null ? 'connection' : 'secureConnection', endsWhole)
+  let lingeringCount = 0
 
   const become = (current: Current) => {
     const { socket } = current.request

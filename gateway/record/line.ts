@@ -17,20 +17,25 @@ export function accessLine(record: AccessRecord): string {
   const { requestId, at, durationMs, method, path, status, route, upstream, subject, credential } = record
   const { roles, scopes, policy, proposed, clientAddress, log, droppedHeaders, droppedGroups, isAborted } = record
   return (
-    `${start}"requestId":"${requestId}","at":"${at}","durationMs":${durationMs},"method":${quoted(method)},` +
-    `"path":${quoted(path)},"status":${status},"route":${quoted(route)},"upstream":${quoted(upstream)},` +
-    `"subject":${quoted(subject)},"credential":${quoted(credential)},"roles":${listed(roles)},"scopes":${listed(scopes)},` +
-    `"policy":${quoted(policy)},"proposed":${quoted(proposed)},"clientAddress":${quoted(clientAddress)},"reason":null,` +
+    `${start}"requestId":"${requestId}","at":"${at}","durationMs":${durationMs},"method":${word(method)},` +
+    `"path":${quoted(path)},"status":${status},"route":${word(route)},"upstream":${word(upstream)},` +
+    `"subject":${quoted(subject)},"credential":${word(credential)},"roles":${listed(roles)},"scopes":${listed(scopes)},` +
+    `"policy":${word(policy)},"proposed":${word(proposed)},"clientAddress":${quoted(clientAddress)},"reason":null,` +
     `"log":${quoted(log)},"droppedHeaders":${droppedHeaders},"droppedGroups":${droppedGroups},"isAborted":${isAborted}}\n`
   )
 }
 
-/** Nearly every word of a line stood in one before it. */
 function quoted(text: string | null): string {
-  return text === null ? 'null' : literal(text)
+  if (text === null) return 'null'
+  return UNPLAIN.test(text) ? JSON.stringify(text) : `"${text}"`
 }
 
-const literal = remembered((text) => (UNPLAIN.test(text) ? JSON.stringify(text) : `"${text}"`))
+/** One of the few that a policy and a protocol have. */
+function word(text: string | null): string {
+  return text === null ? 'null' : quotedWord(text)
+}
+
+const quotedWord = remembered(quoted)
 
 function listed(texts: readonly string[]): string {
   let text = lists.get(texts)
