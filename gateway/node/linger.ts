@@ -5,15 +5,17 @@
 
 import type { Duplex } from 'node:stream'
 
-/** How long a client may take to hang up after its answer. */
-const LINGER_MS = 5_000
+/** How long a client may take to hang up once the last of its answer has been taken. */
+export const LINGER_MS = 5_000
 
 /** Nothing is written behind `last`; what the client still sends is read and dropped for a while. */
 export function linger(socket: Duplex, last?: string): void {
   if (socket.destroyed || socket.writableEnded) return
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  socket.once('close', () => clearTimeout(timer))
-  socket.once('end', () => socket.destroy())
+  // Not before: a slow reader has the time of any other.
+  socket.once('finish', () => {
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.once('close', () => clearTimeout(timer))
+  })
   socket.end(last)
   dropInput(socket)
 }
