@@ -244,7 +244,7 @@ function queryOf(query: string): Record<string, string> {
 
 function headersOf({ headers, names }: RequestHead, reservedNames: ReadonlySet<string>): Record<string, string> {
   const found: Record<string, string> = Object.create(null)
-  const nominated = nominatedNames(names, headers) // the upstream never sees them, so nothing is decided by them
+  const nominated = nominatedNames(headers) // the upstream never sees them, so nothing is decided by them
   for (const [at, name] of names.entries()) {
     if (isHidden(name, reservedNames) || nominated?.has(name)) continue
     const value = headers[2 * at + 1]!

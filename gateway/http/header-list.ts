@@ -34,11 +34,12 @@ export function fieldsByName(headers: HeaderList): Record<string, string[]> {
   return fields
 }
 
-/** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. `names` are in lower case. */
-export function nominatedNames(names: readonly string[], headers: HeaderList): Set<string> | null {
+/** Fields that Connection nominates are for this hop alone (RFC 9110 §7.6.1); null when it nominates none. */
+export function nominatedNames(headers: HeaderList): Set<string> | null {
   let nominated: Set<string> | null = null
-  for (let at = names.indexOf('connection'); at >= 0; at = names.indexOf('connection', at + 1)) {
-    const value = headers[2 * at + 1]!
+  for (let at = 0; at < headers.length; at += 2) {
+    if (!isNamed(headers[at]!, 'connection')) continue
+    const value = headers[at + 1]!
     if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
     nominated ??= new Set()
     for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())

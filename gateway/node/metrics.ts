@@ -41,15 +41,12 @@ const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 type Proposed = NonNullable<AccessRecord['proposed']>
 type Counts = Record<Proposed, number>
 
-/** Of status codes. */
-const CLASSES = 6
-
 /** What became of the requests of a route. */
 interface Answers {
-  /** By class of status. */
+  /** By class of status, without those that did not occur. */
   readonly ordinary: number[]
   /** By class of status and family of the reason. */
-  readonly others: Map<string, number>
+  readonly failed: Map<string, number>
 }
 
 export function openMetrics(readings: Readings): Metrics {
@@ -58,7 +55,7 @@ export function openMetrics(readings: Readings): Metrics {
   /** By route of the policy, empty for none. */
   const requests = new Map<string, Answers>()
   const begun = (route: string): Answers => {
-    const answers: Answers = { ordinary: Array.from({ length: CLASSES }, () => 0), others: new Map() }
+    const answers: Answers = { ordinary: [], failed: new Map() }
     requests.set(route, answers)
     return answers
   }
@@ -84,11 +81,11 @@ export function openMetrics(readings: Readings): Metrics {
     registers,
     collect() {
       this.reset()
-      for (const [route, { ordinary, others }] of requests) {
-        for (const [status, count] of ordinary.entries()) {
-          if (count > 0) this.inc({ route, status: `${status}xx`, reason: 'none' }, count)
-        }
-        for (const [key, count] of others) {
+      for (const [route, { ordinary, failed }] of requests) {
+        ordinary.forEach((count, digit) => {
+          this.inc({ route, status: `${digit}xx`, reason: 'none' }, count)
+        })
+        for (const [key, count] of failed) {
           const [status = '', reason = ''] = key.split(' ')
           this.inc({ route, status, reason }, count)
         }
@@ -238,12 +235,12 @@ export function openMetrics(readings: Readings): Metrics {
   return {
     count(record) {
       const { route, status, reason, policy, proposed, durationMs } = record
-      const answers = requests.get(route ?? '') ?? begun(route ?? '')
-      const klass = Math.floor(status / 100)
-      if (reason === null && klass < CLASSES) answers.ordinary[klass]!++
+      const { ordinary, failed } = requests.get(route ?? '') ?? begun(route ?? '')
+      const digit = Math.floor(status / 100)
+      if (reason === null) ordinary[digit] = (ordinary[digit] ?? 0) + 1
       else {
-        const key = `${klass}xx ${reason === null ? 'none' : familyOf(reason)}`
-        answers.others.set(key, (answers.others.get(key) ?? 0) + 1)
+        const key = `${digit}xx ${familyOf(reason)}`
+        failed.set(key, (failed.get(key) ?? 0) + 1)
       }
       if (durations.push(durationMs) === DURATIONS_MAX) observeDurations()
       if (proposed === null || route === null) return

@@ -1,6 +1,7 @@
 /** A request as a RawHead: the parser's own list of field lines, in wire order, with nothing joined or dropped. */
 
 import type { IncomingMessage } from 'node:http'
+import { isNamed } from '../http/header-list.ts'
 import type { RawHead } from '../model.ts'
 import type { InboundRequest } from './inbound.ts'
 
@@ -34,7 +35,7 @@ export function isWebSocketUpgrade(request: IncomingMessage): boolean {
   let isWebSocket = false
   const { rawHeaders } = request
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]!.length !== 7 || rawHeaders[at]!.toLowerCase() !== 'upgrade') continue
+    if (!isNamed(rawHeaders[at]!, 'upgrade')) continue
     protocols++
     isWebSocket = rawHeaders[at + 1]!.trim().toLowerCase() === 'websocket'
   }

@@ -50,7 +50,7 @@ function keepClientLines(
   allowed: ReadonlySet<string>,
 ): void {
   const { names, headers } = head
-  const nominated = nominatedNames(names, headers)
+  const nominated = nominatedNames(headers)
   let isTrailed = false
   for (let at = 0; at < names.length; at += 1) {
     const lower = names[at]!

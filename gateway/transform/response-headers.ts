@@ -6,7 +6,7 @@
 import { ownCookies } from '../http/cookies.ts'
 import { areFieldValues, byName, isFieldValue, readName } from '../http/field-line.ts'
 import { isHopByHop } from '../http/field-names.ts'
-import { listMembers } from '../http/header-list.ts'
+import { listMembers, nominatedNames } from '../http/header-list.ts'
 import { remembered } from '../http/remembered.ts'
 import type { ForwardPlan, HeaderList } from '../model.ts'
 import type { Snapshot } from '../snapshot.ts'
@@ -137,19 +137,3 @@ function withNames(more: readonly string[]): Varying {
 const BY_ORIGIN = withNames(['Origin'])
 const BY_CREDENTIAL = withNames(['Cookie', 'Authorization'])
 const BY_BOTH = withNames(['Cookie', 'Authorization', 'Origin'])
-
-const CONNECTION_CHARS = 'connection'.length
-
-/** Fields that the upstream's Connection nominates (RFC 9110 §7.6.1); null when it nominates none. */
-function nominatedNames(headers: HeaderList): Set<string> | null {
-  let nominated: Set<string> | null = null
-  for (let at = 0; at < headers.length; at += 2) {
-    const name = headers[at]!
-    if (name.length !== CONNECTION_CHARS || readName(name).lower !== 'connection') continue
-    const value = headers[at + 1]!
-    if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') continue
-    nominated ??= new Set()
-    for (const name of value.split(',')) nominated.add(name.trim().toLowerCase())
-  }
-  return nominated
-}

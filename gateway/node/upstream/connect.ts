@@ -22,7 +22,8 @@ export function openConnection(
   return socket.setNoDelay(true).once(tls === null ? 'connect' : 'secureConnect', () => onReady(socket))
 }
 
-function placeOf(origin: string): { readonly host: string; readonly port: number } | { readonly path: string } {
+/** As sockets take it. */
+export function placeOf(origin: string): { readonly host: string; readonly port: number } | { readonly path: string } {
   const path = socketPathOf(origin)
   if (path !== null) return { path }
   const { protocol, hostname, port } = new URL(origin)

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Backend, fine, startBackend, startMute, torn } from '../support/backend.ts'
-import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { allPlacesFree, startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { freePort } from '../support/ports.ts'
 import { rawClient } from '../support/raw.ts'
 import { until } from '../support/until.ts'
@@ -69,9 +69,7 @@ afterEach(() => {
 })
 
 afterAll(async () => {
-  const places = () =>
-    gateway.upstreams().flatMap(({ queued, servers }) => [queued, ...servers.map((one) => one.underWay)])
-  await until(() => places().every((taken) => taken === 0), 'every place has been given back')
+  await allPlacesFree(gateway)
   await gateway?.close()
   await Promise.all([a?.kill(), b?.kill()])
   mute?.close()

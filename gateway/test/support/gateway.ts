@@ -8,6 +8,7 @@ import type { NodeJournal } from '../../node/journal.ts'
 import { type RunningGateway, startGateway } from '../../node/main.ts'
 import type { Reloaded } from '../../node/reload.ts'
 import { freePort } from './ports.ts'
+import { until } from './until.ts'
 
 export interface TestGateway extends RunningGateway {
   /** Finished exchanges so far. */
@@ -153,4 +154,11 @@ async function ownRequest(url: string, path: string, headers: Record<string, str
     setCookies: Array.isArray(setCookies) ? setCookies : [setCookies],
     body: await body.text(),
   }
+}
+
+/** Resolves once no request holds a place at a server or waits for one. */
+export async function allPlacesFree(gateway: TestGateway): Promise<void> {
+  const places = () =>
+    gateway.upstreams().flatMap(({ queued, servers }) => [queued, ...servers.map((one) => one.underWay)])
+  await until(() => places().every((taken) => taken === 0), 'every place has been given back')
 }

@@ -1,6 +1,7 @@
 /** A client made of bytes: sends exactly what a test wrote and keeps exactly what came back, so that no library repairs either. */
 
 import { connect, type Socket } from 'node:net'
+import { bareHost } from '../../http/authority.ts'
 
 export interface RawClient {
   readonly socket: Socket
@@ -28,7 +29,7 @@ const WAIT_MS = 10_000
 
 export async function rawClient(url: string): Promise<RawClient> {
   const { hostname, port } = new URL(url)
-  const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port), allowHalfOpen: true })
+  const socket = connect({ host: bareHost(hostname), port: Number(port), allowHalfOpen: true })
   const waiting = new Set<() => void>()
   let text = ''
   let isClosed = false

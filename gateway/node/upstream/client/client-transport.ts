@@ -5,7 +5,8 @@
  */
 
 import type { LookupFunction } from 'node:net'
-import { bareHost, socketPathOf } from '../../../http/authority.ts'
+import { socketPathOf } from '../../../http/authority.ts'
+import { placeOf } from '../connect.ts'
 import {
   KEEP_ALIVE_MS,
   type Transport,
@@ -169,11 +170,7 @@ function hostOf(target: ClientTarget): string {
 
 /** Null for what this client does not speak. */
 export function clientTargetOf(origin: string): ClientTarget | null {
-  const path = socketPathOf(origin)
-  if (path !== null) return { path }
-  const { protocol, hostname, port } = new URL(origin)
-  if (protocol !== 'http:') return null
-  return { host: bareHost(hostname), port: Number(port === '' ? 80 : port) }
+  return socketPathOf(origin) !== null || origin.startsWith('http:') ? placeOf(origin) : null
 }
 
 /** A call that was over before it began; its handler hears of it after the return. */

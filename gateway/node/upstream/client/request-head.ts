@@ -4,6 +4,7 @@
  */
 
 import { areFieldValues, isToken } from '../../../http/field-line.ts'
+import { isNamed } from '../../../http/header-list.ts'
 import { remembered } from '../../../http/remembered.ts'
 import type { HeaderList } from '../../../model.ts'
 import { WITH_CONTENT } from '../framing.ts'
@@ -29,8 +30,8 @@ export function requestHead({ method, path, headers, bodyBytes }: UpstreamReques
     const name = headers[at]!
     const start = lineStart(name)
     if (start === '') return unsendable(`the field ${JSON.stringify(name)}`)
-    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
-    else if (name.length === 2 && name.toLowerCase() === 'te') isTrailed = true
+    if (isNamed(name, 'host')) hosts++
+    else if (isNamed(name, 'te')) isTrailed = true
     head += start + headers[at + 1]
   }
   if (isTrailed) head += '\r\nConnection: TE' // RFC 9110 §10.1.4
